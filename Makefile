@@ -1,0 +1,44 @@
+# Every command of the project has one name, and it is here. `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap demo up test test-unit lint format proto benchmark clean
+
+PYTHON := .venv/bin/python
+# Two threads per process: the numbers of the demo and of the tests are the same on every machine.
+export OMP_NUM_THREADS ?= 2
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+bootstrap: ## Install what everything else needs, as the lock files say (a second run is instant)
+	@scripts/bootstrap
+
+demo: bootstrap ## Run the whole loop on real or generated images and watch the model get better
+	@$(PYTHON) -m standalone demo $(ARGS)
+
+up: bootstrap ## Start the platform on this machine, without the demo's script
+	@$(PYTHON) -m standalone up $(ARGS)
+
+test: lint ## Check the style, then run every test
+	@$(PYTHON) -m pytest $(ARGS)
+
+test-unit: bootstrap ## Run the fast tests only: no sockets, no servers, no training
+	@$(PYTHON) -m pytest tests/unit -m "not integration and not e2e and not chaos" $(ARGS)
+
+lint: bootstrap ## Check style and formatting; the import contracts are tests
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --quiet --check .
+
+format: bootstrap ## Rewrite the code as the formatter wants it
+	@$(PYTHON) -m ruff check --quiet --fix .
+	@$(PYTHON) -m ruff format --quiet .
+
+proto: bootstrap ## Generate the Python classes, the event catalogue and the AsyncAPI document from proto/
+	@$(PYTHON) proto/generate.py
+
+benchmark: bootstrap ## Measure, and write the tables under docs/benchmarks/
+	@$(PYTHON) -m benchmarks $(ARGS)
+
+clean: ## Remove what was built or installed here; data folders such as .radloop stay
+	@rm -rf .venv .bootstrap .triton .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.radloop/*' -prune -exec rm -rf {} +
