@@ -1,23 +1,28 @@
 """Generate everything that follows from the contracts in this directory.
 
-``python proto/generate.py`` writes the Python classes (``libs/radloop/radloop/contracts``), the AsyncAPI document and the
-event catalogue (``docs/reference``). ``--release`` renews ``released.binpb``, the image that ``buf breaking`` compares with.
+``python proto/generate.py`` writes the Python classes (``libs/radloop/radloop/contracts``), the AsyncAPI document and
+the event catalogue (``docs/reference``). ``--release`` renews ``released.binpb``, which ``buf breaking`` compares with.
 ``--into DIR`` writes the same tree elsewhere, so that a test can compare it with what is checked in.
 
 It is a program, not a package: contracts are generated when they change, never at run time.
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import yaml
+from catalogue import Catalogue, read_catalogue
+from documents import asyncapi, events_markdown
 from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
 ROOT = PROTO.parent
 CONTRACTS = Path("libs/radloop/radloop/contracts")
+# Written by hand, beside the generated code: what reads the contracts' options at run time.
+HAND_WRITTEN = {"topics.py"}
 
 
 def sources() -> list[str]:
@@ -39,18 +44,50 @@ def run_protoc(*arguments: str) -> None:
         raise SystemExit(code)
 
 
-def write_python(root: Path) -> None:
-    """Write the message classes and their type stubs under ``root``; what is no longer generated disappears."""
-    package = root / CONTRACTS
-    for stale in package.glob("*/"):
-        shutil.rmtree(stale)
-    package.mkdir(parents=True, exist_ok=True)
-    out = root / CONTRACTS.parent.parent
-    run_protoc(f"--python_out={out}", f"--pyi_out={out}")
-    for generated in package.glob("*/v1"):
-        for directory in (generated, generated.parent):
-            (directory / "__init__.py").write_text("")
-    (package / "__init__.py").write_text('"""Generated from proto/ by proto/generate.py; never edited."""\n')
+def generated_files() -> dict[Path, bytes]:
+    """Build every generated file in memory: path relative to the checkout -> content."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory)
+        described = out / "described.binpb"
+        run_protoc(f"--python_out={out}", f"--pyi_out={out}")
+        run_protoc("--include_source_info", "--include_imports", f"--descriptor_set_out={described}")
+        package = out / "radloop" / "contracts"
+        (package / "__init__.py").write_text('"""Generated from proto/ by proto/generate.py; never edited."""\n')
+        for module in package.glob("*/v1"):
+            for parent in (module, module.parent):
+                (parent / "__init__.py").write_text("")
+        files = {
+            CONTRACTS / path.relative_to(package): path.read_bytes()
+            for path in sorted(package.rglob("*.py*"))
+            if path.is_file()
+        }
+        return files | documents(read_catalogue(described.read_bytes()))
+
+
+def documents(catalogue: Catalogue) -> dict[Path, bytes]:
+    """Write the documents that follow from the contracts' comments: path relative to the checkout -> content."""
+    header = "# Generated from proto/ by proto/generate.py; never edited.\n"
+    text = yaml.safe_dump(asyncapi(catalogue), sort_keys=False, width=110, allow_unicode=True)
+    return {
+        Path("docs/reference/asyncapi.yaml"): (header + text).encode(),
+        Path("docs/reference/events.md"): events_markdown(catalogue).encode(),
+    }
+
+
+def write(files: dict[Path, bytes], root: Path) -> None:
+    """Bring the generated files under ``root`` up to date: only what differs is touched, what is stale is removed.
+
+    Leaving equal files alone matters while services run from the checkout: they never see a half-written package.
+    """
+    for path, content in files.items():
+        target = root / path
+        if not target.exists() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    for path in (root / CONTRACTS).rglob("*.py*"):
+        relative = path.relative_to(root)
+        if "__pycache__" not in path.parts and relative not in files and path.name not in HAND_WRITTEN:
+            path.unlink()
 
 
 def release() -> None:
@@ -66,7 +103,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=ROOT, help="root of the tree to write to (default: the checkout)")
     parser.add_argument("--release", action="store_true", help="also renew proto/released.binpb")
     arguments = parser.parse_args()
-    write_python(arguments.into)
+    write(generated_files(), arguments.into)
     if arguments.release:
         release()
 
