@@ -1,7 +1,7 @@
 """The contracts as plain data: what `generate.py` writes documents from.
 
 Comments live only in a FileDescriptorSet with source information, not in the generated classes; so this module reads
-such a set once and gives dataclasses that hold names, types and comments side by side. `documents.py` makes text of them.
+such a set once and gives dataclasses that hold names, types and comments side by side. `documents.py` makes text of it.
 """
 
 from collections.abc import Iterable

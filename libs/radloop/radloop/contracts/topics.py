@@ -1,7 +1,7 @@
 """Every topic by name, and which of them may leave the site. The one module here that is written by hand.
 
-It reads the options the generated classes carry (`options.proto`), so it can never disagree with the contracts. A service
-reads its own topics from its `Wire`; this table is for what looks at all of them: topic creation and the mirror.
+It reads the options that the generated classes carry (`options.proto`), so it can never disagree with the contracts.
+A service reads its own topics from its `Wire`; this table is for what looks at all of them: creating topics, the mirror.
 """
 
 from collections.abc import Iterable
