@@ -1,0 +1,129 @@
+"""Volumes and their geometry as values, and the measures everybody shares.
+
+In memory, in contracts and in the UI an affine maps voxel indices to patient coordinates (LPS, mm; DICOM PS3.3 C.7.6.2).
+NIfTI and MONAI use RAS: `lps_from_ras` is the one place where the two meet.
+"""
+
+import gzip
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from radloop.errors import Invalid
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A sampled volume.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        Any dtype, shape ``(I, J, K)``: columns, rows, slices, as NIfTI orders them.
+    affine_lps : numpy.ndarray
+        float64, shape ``(4, 4)``: voxel index (i, j, k), zero-based, voxel centre, to patient coordinates (LPS, mm).
+    """
+
+    array: np.ndarray
+    affine_lps: np.ndarray
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Spacing along (i, j, k) in mm."""
+        lengths = np.linalg.norm(self.affine_lps[:3, :3], axis=0)
+        return float(lengths[0]), float(lengths[1]), float(lengths[2])
+
+
+def lps_from_ras(affine: np.ndarray) -> np.ndarray:
+    """Turn an affine of shape ``(4, 4)`` from RAS to LPS or back: the first two patient axes change sign."""
+    return _FLIP @ np.asarray(affine, dtype=np.float64)
+
+
+ras_from_lps = lps_from_ras
+"""The same change of signs, named for the direction it is used in."""
+
+
+def read_nifti(data: bytes) -> Volume:
+    """Read a NIfTI-1 file (``.nii`` or ``.nii.gz``) from memory.
+
+    Returns
+    -------
+    Volume
+        Values as stored when the header scales nothing, else float64 with the scaling applied.
+
+    Raises
+    ------
+    Invalid
+        Not NIfTI, damaged, or not 3-D.
+    """
+    try:
+        plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        image = nib.Nifti1Image.from_bytes(plain)
+        array = np.asanyarray(image.dataobj)
+    except Exception as error:  # nibabel and gzip raise many kinds for damaged bytes
+        raise Invalid("nifti-unreadable", expected="a NIfTI-1 file", got=f"{len(data)} other bytes") from error
+    if array.ndim != 3:
+        raise Invalid("nifti-not-3d", expected="3 axes (i, j, k)", got=f"{array.ndim} axes")
+    return Volume(array=array, affine_lps=lps_from_ras(image.affine))
+
+
+def write_nifti(volume: Volume) -> bytes:
+    """Write a volume as an uncompressed NIfTI-1 file; the same volume gives the same bytes."""
+    image = nib.Nifti1Image(volume.array, ras_from_lps(volume.affine_lps))
+    image.header.set_xyzt_units("mm")
+    return image.to_bytes()
+
+
+def same_geometry(a: Volume, b: Volume, tolerance_mm: float = 1e-3) -> bool:
+    """Whether two volumes sample the same points: equal shapes, and corners no further apart than ``tolerance_mm``."""
+    if a.array.shape != b.array.shape:
+        return False
+    last = np.asarray(a.array.shape[:3]) - 1
+    corners = np.array([[x, y, z, 1] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])], dtype=float)
+    return bool(np.abs(corners @ (a.affine_lps - b.affine_lps).T).max() <= tolerance_mm)
+
+
+def dice(a: np.ndarray, b: np.ndarray, value: int) -> float:
+    """Return the Dice coefficient of one label value in two label maps of equal shape; 1 when both lack it."""
+    first, second = a == value, b == value
+    total = int(first.sum()) + int(second.sum())
+    return 1.0 if total == 0 else 2.0 * int((first & second).sum()) / total
+
+
+def surface_distance_95(a: np.ndarray, b: np.ndarray, value: int, spacing_mm: tuple[float, float, float]) -> float:
+    """Return the 95th percentile of the distances between the surfaces of one label value, in mm.
+
+    Distances of both directions are pooled. Both empty gives 0, one empty gives infinity.
+    """
+    first, second = a == value, b == value
+    if not first.any() or not second.any():
+        return 0.0 if first.any() == second.any() else float("inf")
+    box = ndimage.find_objects((first | second).astype(np.uint8))[0]
+    box = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
+    first, second = first[box], second[box]
+    edges = [mask & ~ndimage.binary_erosion(mask) for mask in (first, second)]
+    to_second = ndimage.distance_transform_edt(~edges[1], sampling=spacing_mm)[edges[0]]
+    to_first = ndimage.distance_transform_edt(~edges[0], sampling=spacing_mm)[edges[1]]
+    return float(np.percentile(np.concatenate([to_second, to_first]), 95))
+
+
+def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label the 26-connected components of a boolean mask, largest first.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        int32, shape of the mask: 0 outside, 1 for the largest component, and so on.
+    sizes : numpy.ndarray
+        int64, shape ``(n,)``: voxels of component 1..n, descending.
+    """
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    order = np.argsort(-sizes, kind="stable")
+    rank = np.zeros(count + 1, dtype=np.int32)
+    rank[order + 1] = np.arange(1, count + 1)
+    return rank[labels], sizes[order]

@@ -1,0 +1,182 @@
+"""How a service runs: HTTP in the main thread, consumer, relay and workers beside it, all ended in order by SIGTERM."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from radloop.auth import open_authenticator
+from radloop.consumer import ConsumerLoop
+from radloop.dispatch import Handler
+from radloop.events import EventLog, open_event_log
+from radloop.http import Check, create_http
+from radloop.outbox import Relay
+from radloop.settings import SharedSettings
+from radloop.sql import Database
+from radloop.telemetry import WORKER_ERRORS, configure_logging, logger
+from radloop.wire import Wire
+
+log = logger(__name__)
+
+_STOP_S = 10.0
+_MAX_DELAY_S = 30.0
+
+
+@dataclass
+class Worker:
+    """Work a service does by itself: long or timed, never inside an event's handler.
+
+    Attributes
+    ----------
+    name : str
+        Shown in logs and metrics.
+    step : callable
+        Does one piece of work; returns whether there was any (then it is called again at once).
+    interval_s : float
+        Pause after a step that found nothing.
+    """
+
+    name: str
+    step: Callable[[], bool]
+    interval_s: float = 1.0
+
+
+@dataclass
+class Service:
+    """A service ready to run. `app.py` makes it, `run` runs it, tests take its parts."""
+
+    name: str
+    http: FastAPI
+    database: Database
+    event_log: EventLog
+    consumer: ConsumerLoop
+    relay: Relay
+    stop: threading.Event
+    workers: Sequence[Worker] = ()
+    on_start: Sequence[Callable[[], None]] = ()
+    """Called in order before anything else runs, e.g. to open the DICOM port."""
+    on_stop: Sequence[Callable[[], None]] = ()
+    """Called in order when nothing is accepted any more."""
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start everything but HTTP."""
+        for call in self.on_start:
+            call()
+        self._thread("consumer", self.consumer.step, 0.0)
+        self._thread(self.relay.name, self.relay.step, 0.0, wait=self.relay.wait)
+        for worker in self.workers:
+            self._thread(worker.name, worker.step, worker.interval_s)
+
+    def drain(self) -> None:
+        """Let every thread finish the piece of work it is at, then publish what was said."""
+        self.stop.set()
+        for call in self.on_stop:
+            call()
+        deadline = time.monotonic() + _STOP_S
+        self.database.outbox_changed.set()
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if not any(thread.is_alive() for thread in self.threads):
+            while self.relay.step():
+                pass
+            self.consumer.close()
+            self.event_log.close()
+            self.database.close()
+
+    def _thread(
+        self, name: str, step: Callable[[], bool], interval_s: float, *, wait: Callable[[], object] | None = None
+    ) -> None:
+        def loop() -> None:
+            delay_s = 0.5
+            while not self.stop.is_set():
+                try:
+                    busy = step()
+                    delay_s = 0.5
+                except Exception:  # a worker outlives its errors: they are counted, logged and tried again
+                    WORKER_ERRORS.labels(name).inc()
+                    log.error("worker step failed, trying again", worker=name, wait_s=delay_s)
+                    self.stop.wait(delay_s)
+                    delay_s = min(delay_s * 2, _MAX_DELAY_S)
+                    continue
+                if not busy:
+                    wait() if wait else self.stop.wait(interval_s)
+
+        thread = threading.Thread(target=loop, name=name, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+
+def assemble(
+    name: str,
+    settings: SharedSettings,
+    *,
+    database: Database,
+    wire: Wire,
+    handlers: Mapping[type, Handler],
+    unit_of_work: Callable[..., Any],
+    routers: Sequence[APIRouter],
+    workers: Sequence[Worker] = (),
+    checks: Mapping[str, Check] | None = None,
+    on_start: Sequence[Callable[[], None]] = (),
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> Service:
+    """Plug a service's own parts into what all services have.
+
+    Parameters
+    ----------
+    name : str
+        Name of the service, e.g. ``"edge-miner"``.
+    settings : SharedSettings
+    database : Database
+        Already migrated.
+    wire, handlers : Wire, Mapping[type, Handler]
+        What it hears and says, and what it does; handlers take ``(message, uow)``.
+    unit_of_work : callable
+        ``unit_of_work(cause=None)`` makes a fresh unit of work.
+    routers : sequence of APIRouter
+        Its endpoints; each takes ``Depends(authenticated)``.
+    workers, checks, on_start, on_stop
+        See `Service`, `Worker` and `radloop.http.create_http`.
+    """
+    event_log = open_event_log(settings.events_url)
+    stop = threading.Event()
+    consumer = ConsumerLoop(event_log, database, wire, handlers, unit_of_work, stop)
+    http = create_http(f"radloop {name}", open_authenticator(settings.auth_url), checks or {})
+    for router in routers:
+        http.include_router(router)
+    return Service(
+        name=name,
+        http=http,
+        database=database,
+        event_log=event_log,
+        consumer=consumer,
+        relay=Relay(database, event_log),
+        stop=stop,
+        workers=workers,
+        on_start=on_start,
+        on_stop=on_stop,
+    )
+
+
+def run(service: Service, settings: SharedSettings) -> None:
+    """Run a service until SIGTERM or SIGINT; then drain and return."""
+    configure_logging(settings.log_level)
+    service.start()
+    log.info("service started", service=service.name)
+    try:
+        uvicorn.run(
+            service.http,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+    finally:
+        service.drain()
+        log.info("service stopped", service=service.name)

@@ -1,0 +1,94 @@
+"""Structured logs and the metrics every service has.
+
+One JSON object per line; the message is a constant, values are fields. No pixel, name, identifier or payload is ever logged.
+"""
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+event_id: ContextVar[str] = ContextVar("event_id", default="")
+
+EVENTS_HANDLED = Counter("radloop_events_handled_total", "Events by what became of them", ["topic", "outcome"])
+HANDLER_SECONDS = Histogram("radloop_handler_seconds", "Seconds from decoding an event to its commit", ["topic"])
+CONSUMER_LAG = Gauge("radloop_consumer_lag_records", "Records not yet handled", ["topic"])
+OUTBOX_OLDEST_S = Gauge("radloop_outbox_oldest_seconds", "Age of the oldest row the relay has not published")
+PARKED = Gauge("radloop_parked_events", "Events that wait for something their service has not heard of")
+WORKER_ERRORS = Counter("radloop_worker_errors_total", "Steps of a background worker that raised", ["worker"])
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, variable in (("correlation_id", correlation_id), ("event_id", event_id)):
+            if value := variable.get():
+                line[name] = value
+        line |= getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[0] is not None:
+            # The traceback names code lines; the exception's text may quote data, so only radloop's own errors show theirs.
+            error = record.exc_info[1]
+            line["exception"] = record.exc_info[0].__name__
+            line["error"] = str(error) if hasattr(error, "code") and hasattr(error, "do") else ""
+            line["at"] = _places(record)
+        return json.dumps(line, default=str)
+
+
+def _places(record: logging.LogRecord) -> list[str]:
+    places, trace = [], record.exc_info[2] if record.exc_info else None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rsplit('/', 3)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return places[-8:]
+
+
+class Logger:
+    """Logs a constant message with fields."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def _log(self, level: int, message: str, fields: dict[str, Any], *, error: bool = False) -> None:
+        self._logger.log(level, message, extra={"fields": fields}, exc_info=error)
+
+    def debug(self, message: str, **fields: Any) -> None:
+        """Log for a developer."""
+        self._log(logging.DEBUG, message, fields)
+
+    def info(self, message: str, **fields: Any) -> None:
+        """Log what an operator may want to follow."""
+        self._log(logging.INFO, message, fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """Log what an operator should look at some day."""
+        self._log(logging.WARNING, message, fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        """Log what an operator must look at, with the exception being handled."""
+        self._log(logging.ERROR, message, fields, error=True)
+
+
+def logger(name: str) -> Logger:
+    """Return the structured logger of a module."""
+    return Logger(name)
+
+
+def configure_logging(level: str) -> None:
+    """Send all logs of the process to standard error as JSON lines. Called once, in ``__main__``."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # These libraries log identifiers or one line per request at INFO.
+    for noisy in ("pynetdicom", "pydicom", "httpx", "httpcore", "uvicorn.access", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

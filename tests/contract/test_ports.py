@@ -1,0 +1,38 @@
+"""The contract suites of the ports, against the embedded engines and the fakes."""
+
+import pytest
+
+from radloop.events import open_event_log
+from radloop.objects import open_objects
+from radloop.testing import FakeObjects
+from radloop.testing.contracts import EventLogContract, ObjectsContract, sqlite_url
+
+
+class TestFileObjects(ObjectsContract):
+    @pytest.fixture
+    def objects(self, tmp_path):
+        return open_objects(f"file://{tmp_path}")
+
+    def test_nothing_half_written_is_visible(self, objects, tmp_path, monkeypatch):
+        monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(Exception, match="object-store-unavailable"):
+            objects.put("a/b", b"x")
+        assert objects.keys("") == []
+        assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+class TestFakeObjects(ObjectsContract):
+    @pytest.fixture
+    def objects(self):
+        return FakeObjects()
+
+    test_refuses_keys_that_are_paths = None  # the fake stores keys in a dictionary, where no key is a path
+    test_one_winner_of_a_race = None  # the fake serves one thread
+
+
+class TestSqliteEventLog(EventLogContract):
+    @pytest.fixture
+    def event_log(self, tmp_path):
+        log = open_event_log(sqlite_url(tmp_path))
+        yield log
+        log.close()
