@@ -1,0 +1,151 @@
+"""Sends the cohort to ``ingest`` as a PACS would: C-STORE over real associations, side by side (PS3.4 Annex B)."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE
+
+from radloop.errors import TemporaryError
+from standalone.demo.cohort import CohortPatient
+from standalone.demo.dicom_series import series
+
+SUCCESS = 0x0000
+CALLING_AE_TITLE = "RADLOOPDEMO"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The application entity to send to."""
+
+    host: str
+    port: int
+    ae_title: str
+
+
+@dataclass
+class Sent:
+    """What was sent so far; read by the progress display while the senders work."""
+
+    studies: int = 0
+    instances: int = 0
+    refused: list[int] = field(default_factory=list)
+
+
+def send_patients(
+    patients: Sequence[CohortPatient],
+    destination: Destination,
+    *,
+    associations: int = 2,
+    progress: Callable[[Sent], None] = lambda sent: None,
+    stop: threading.Event | None = None,
+) -> Sent:
+    """Send every study of some patients.
+
+    Parameters
+    ----------
+    patients
+        Who to send; one study each.
+    destination
+        Where to.
+    associations
+        Number of associations open side by side.
+    progress
+        Called after every study.
+    stop
+        When set, the senders end after the instance at hand.
+
+    Returns
+    -------
+    Sent
+        Counts, and the status of every instance that was not stored.
+
+    Raises
+    ------
+    TemporaryError
+        The destination does not accept the association, or breaks it; what was sent is sent again without harm.
+    """
+    todo: queue.SimpleQueue[CohortPatient] = queue.SimpleQueue()
+    for patient in patients:
+        todo.put(patient)
+    sent, lock, failures = Sent(), threading.Lock(), []
+    stop = stop or threading.Event()
+
+    def work() -> None:
+        try:
+            _send_all(todo, destination, sent, lock, progress, stop)
+        except TemporaryError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, name=f"sender-{number}") for number in range(max(1, associations))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return sent
+
+
+def _send_all(
+    todo: "queue.SimpleQueue[CohortPatient]",
+    destination: Destination,
+    sent: Sent,
+    lock: threading.Lock,
+    progress: Callable[[Sent], None],
+    stop: threading.Event,
+) -> None:
+    entity = AE(ae_title=CALLING_AE_TITLE)
+    entity.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+    association = entity.associate(destination.host, destination.port, ae_title=destination.ae_title)
+    if not association.is_established:
+        raise TemporaryError(
+            "association-refused",
+            expected=f"an association with {destination.ae_title} at {destination.host}:{destination.port}",
+            got="none",
+            do="look at the log of ingest",
+        )
+    try:
+        while not stop.is_set():
+            try:
+                patient = todo.get_nowait()
+            except queue.Empty:
+                return
+            for number, volume in enumerate(patient.volumes, start=1):
+                for ds in series(patient, volume, number):
+                    if stop.is_set():
+                        return
+                    status = _store(association, ds)
+                    with lock:
+                        sent.instances += 1
+                        if status != SUCCESS:
+                            sent.refused.append(status)
+            with lock:
+                sent.studies += 1
+                progress(sent)
+    finally:
+        if association.is_established:
+            association.release()
+
+
+# Out of Resources (PS3.4 table B.2-1): a busy receiver asks to be tried again.
+_OUT_OF_RESOURCES = range(0xA700, 0xA800)
+_PATIENCE_S = 60.0
+
+
+def _store(association: object, ds: Dataset) -> int:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            answer = association.send_c_store(ds)
+        except RuntimeError as error:
+            raise TemporaryError("association-lost", expected="an answer", got=str(error), do="send again") from error
+        if "Status" not in answer:
+            raise TemporaryError("association-lost", expected="an answer", got="none", do="send again")
+        if answer.Status not in _OUT_OF_RESOURCES or time.monotonic() > deadline:
+            return int(answer.Status)
+        time.sleep(0.5)
