@@ -1,5 +1,6 @@
 """How a service runs: HTTP in the main thread, consumer, relay and workers beside it, all ended in order by SIGTERM."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -164,8 +165,11 @@ def assemble(
 
 
 def run(service: Service, settings: SharedSettings) -> None:
-    """Run a service until SIGTERM or SIGINT; then drain and return."""
+    """Run a service until SIGTERM or SIGINT; then drain and return. Call it in the main thread."""
     configure_logging(settings.log_level)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends its server at the signal and then raises it again; the default handler would kill us before we drain.
+        signal.signal(number, lambda *_: None)
     service.start()
     log.info("service started", service=service.name)
     try:
