@@ -1,0 +1,1 @@
+"""Decides which labels may train."""
