@@ -1,0 +1,149 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from radloop.sql import create_messaging_tables
+from radloop.sql.tables import BIG_ID
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Create the tables of labeling and those every service has."""
+    op.create_table(
+        "projects",
+        sa.Column("project_id", sa.String(100), primary_key=True),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("newest_round", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "tombstones",
+        sa.Column("study_key", sa.String(200), primary_key=True),
+        sa.Column("purged", sa.Boolean, nullable=False, index=True),
+    )
+    op.create_table(
+        "cases",
+        sa.Column("case_id", sa.String(100), primary_key=True),
+        sa.Column("study_key", sa.String(200), nullable=False, index=True),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "predictions",
+        sa.Column("prediction_id", sa.String(100), primary_key=True),
+        sa.Column("case_id", sa.String(100), nullable=False),
+        sa.Column("study_key", sa.String(200), nullable=False, index=True),
+        sa.Column("mask_key", sa.String(500), nullable=False),
+        sa.Column("mask_digest", sa.String(100), nullable=False),
+        sa.Column("mask_size_bytes", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("task_id", sa.String(100), primary_key=True),
+        sa.Column("case_id", sa.String(100), nullable=False, index=True),
+        sa.Column("study_key", sa.String(200), nullable=False, index=True),
+        sa.Column("project_id", sa.String(100), nullable=False),
+        sa.Column("reading", sa.String(20), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("priority", sa.Integer, nullable=False),
+        sa.Column("round_number", sa.Integer, nullable=False),
+        sa.Column("rank", sa.Integer, nullable=False),
+        sa.Column("round_id", sa.String(100), nullable=False),
+        sa.Column("arm", sa.String(20)),
+        sa.Column("flag_reasons", sa.Text, nullable=False),
+        sa.Column("show_proposal", sa.Boolean, nullable=False),
+        sa.Column("prediction_id", sa.String(100), nullable=False),
+        sa.Column("review_id", sa.String(100), nullable=False),
+        sa.Column("label_version_ids", sa.Text, nullable=False),
+        sa.Column("reader", sa.String(100), nullable=False),
+        sa.Column("lease_id", sa.String(100), nullable=False),
+        sa.Column("lease_expires_at", sa.Float),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("returned", sa.Text, nullable=False),
+        sa.Column("skip_reason", sa.String(30)),
+        sa.Column("created_at", sa.Float, nullable=False),
+        sa.Column("row_version", sa.Integer, nullable=False),
+    )
+    op.create_index("tasks_by_urgency", "tasks", ["project_id", "priority", "round_number", "rank", "task_id"])
+    op.create_index("tasks_by_state", "tasks", ["project_id", "state", "priority", "round_number", "rank", "task_id"])
+    op.create_index("tasks_by_reader", "tasks", ["project_id", "reader", "priority", "round_number", "rank", "task_id"])
+    op.create_index("tasks_by_expiry", "tasks", ["state", "lease_expires_at"])
+    op.create_table(
+        "task_exclusions",
+        sa.Column("task_id", sa.String(100), primary_key=True),
+        sa.Column("reader", sa.String(100), primary_key=True),
+    )
+    op.create_table(
+        "label_versions",
+        sa.Column("label_version_id", sa.String(100), primary_key=True),
+        sa.Column("task_id", sa.String(100), nullable=False, index=True),
+        sa.Column("case_id", sa.String(100), nullable=False, index=True),
+        sa.Column("study_key", sa.String(200), nullable=False, index=True),
+        sa.Column("project_id", sa.String(100), nullable=False),
+        sa.Column("project_version", sa.Integer, nullable=False),
+        sa.Column("reader", sa.String(100), nullable=False),
+        sa.Column("source", sa.String(20), nullable=False),
+        sa.Column("reading", sa.String(20), nullable=False),
+        sa.Column("mask_key", sa.String(500), nullable=False),
+        sa.Column("mask_digest", sa.String(100), nullable=False),
+        sa.Column("mask_size_bytes", sa.BigInteger, nullable=False),
+        sa.Column("segments", sa.Text, nullable=False),
+        sa.Column("started_from_model", sa.Boolean, nullable=False),
+        sa.Column("prediction_id", sa.String(100), nullable=False),
+        sa.Column("round_id", sa.String(100), nullable=False),
+        sa.Column("arm", sa.String(20)),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("active_time_s", sa.Float, nullable=False),
+        sa.Column("made_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "draft_entries",
+        sa.Column("task_id", sa.String(100), primary_key=True),
+        sa.Column("reader", sa.String(100), primary_key=True),
+        sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("entry", sa.Text, nullable=False),
+        sa.Column("made_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("review_id", sa.String(100), primary_key=True),
+        sa.Column("label_version_id", sa.String(100), primary_key=True),
+        sa.Column("case_id", sa.String(100), nullable=False, index=True),
+        sa.Column("task_id", sa.String(100), nullable=False),
+        sa.Column("round_id", sa.String(100), nullable=False),
+    )
+    op.create_table(
+        "label_returns",
+        sa.Column("review_id", sa.String(100), primary_key=True),
+        sa.Column("label_version_id", sa.String(100), primary_key=True),
+        sa.Column("reasons", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "reports",
+        sa.Column("report_id", sa.String(100), primary_key=True),
+        sa.Column("case_id", sa.String(100), nullable=False),
+        sa.Column("study_key", sa.String(200), nullable=False, index=True),
+        sa.Column("reader", sa.String(100), nullable=False),
+        sa.Column("reason", sa.String(30), nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "uploads",
+        sa.Column("key", sa.String(500), primary_key=True),
+        sa.Column("study_key", sa.String(200), nullable=False),
+        sa.Column("begun_at", sa.Float, nullable=False, index=True),
+    )
+    op.create_table(
+        "history",
+        sa.Column("id", BIG_ID, primary_key=True, autoincrement=True),
+        sa.Column("case_id", sa.String(100), nullable=False, index=True),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("action", sa.String(30), nullable=False),
+        sa.Column("reader", sa.String(100), nullable=False),
+        sa.Column("task_id", sa.String(100), nullable=False),
+        sa.Column("label_version_id", sa.String(100), nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    create_messaging_tables(op)

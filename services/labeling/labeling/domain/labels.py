@@ -1,0 +1,128 @@
+"""When an array is a label of a case: geometry, values, and what each segment's state is. Nothing is repaired."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from labeling.domain.model import Case, Project
+from radloop.errors import Invalid
+from radloop.imaging import Volume
+from radloop.references import SegmentState, SegmentStatus
+
+TOLERANCE_MM = 1e-3
+"""How far a corner voxel of a label may lie from the same voxel of its image."""
+
+
+def affine_of(case: Case) -> np.ndarray:
+    """Return the case's affine, float64, shape ``(4, 4)``: voxel index (i, j, k) to LPS in mm."""
+    return np.asarray(case.affine_lps, dtype=np.float64).reshape(4, 4)
+
+
+def check_geometry(volume: Volume, case: Case) -> None:
+    """Check that a label samples the points its image samples.
+
+    Raises
+    ------
+    Invalid
+        ``label-geometry``: another shape, or a corner more than `TOLERANCE_MM` away.
+    """
+    do = "resample the label (nearest neighbour) onto the case's image: GET /v1/tasks/{task_id}/image"
+    if tuple(volume.array.shape) != tuple(case.shape):
+        raise Invalid(
+            "label-geometry",
+            expected=f"shape {_joined(case.shape)} (columns x rows x slices)",
+            got=f"shape {_joined(volume.array.shape)}",
+            do=do,
+        )
+    last = np.asarray(case.shape) - 1
+    corners = np.array([[i, j, k, 1] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])], dtype=float)
+    distance_mm = float(np.linalg.norm((corners @ (volume.affine_lps - affine_of(case)).T)[:, :3], axis=1).max())
+    if not distance_mm <= TOLERANCE_MM:  # also when it is not a number
+        raise Invalid(
+            "label-geometry",
+            expected=f"every corner within {TOLERANCE_MM} mm of the image's",
+            got=f"a corner {distance_mm:.3g} mm away",
+            do=do,
+        )
+
+
+def label_values(array: np.ndarray, project: Project) -> np.ndarray:
+    """Return the array as a label map of the project.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        Integers, or floats with integral values; shape ``(I, J, K)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, same shape: 0 and segment values only. An empty label is one too: what that means is QA's to say.
+
+    Raises
+    ------
+    Invalid
+        ``label-values`` (not whole numbers in 0..255), ``label-value-unknown`` (a value no segment of the project has).
+    """
+    if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
+        raise Invalid("label-values", expected="whole numbers 0..255", got=f"values of type {array.dtype}")
+    found = np.unique(array)
+    if not (np.isfinite(found).all() and (found == np.round(found)).all() and found.min() >= 0 and found.max() <= 255):
+        raise Invalid(
+            "label-values",
+            expected="whole numbers 0..255",
+            got="values that are fractions, negative, above 255 or not finite",
+            do="send the label map itself, not probabilities",
+        )
+    unknown = sorted({int(value) for value in found} - {0, *project.values})
+    if unknown:
+        known = ", ".join(f"{s.value} {s.name}" for s in sorted(project.segments, key=lambda s: s.value))
+        raise Invalid(
+            "label-value-unknown",
+            expected=f"0 and the project's segments: {known}",
+            got=f"value{'s' * (len(unknown) > 1)} {', '.join(map(str, unknown))}",
+            do="relabel with the project's values: GET /v1/projects/{project_id}/segments lists them",
+        )
+    return array.astype(np.uint8)
+
+
+def segment_states(
+    array: np.ndarray, project: Project, stated: Sequence[SegmentStatus] = ()
+) -> tuple[SegmentStatus, ...]:
+    """Return the state of every segment of the project, by value.
+
+    What the reader did not state follows from the voxels: annotated where there are any, else absent. A segment stated as
+    annotated may be empty, and one that is always present may be absent: QA sees it by its state and asks.
+
+    Raises
+    ------
+    Invalid
+        ``segment-unknown``, ``segment-repeated``, or ``segment-contradiction`` (voxels of a segment said not to be there).
+    """
+    present = {int(value) for value in np.unique(array)}
+    states = {value: SegmentState.ANNOTATED if value in present else SegmentState.ABSENT for value in project.values}
+    seen: set[int] = set()
+    for status in stated:
+        if status.value not in states:
+            raise Invalid(
+                "segment-unknown",
+                expected=f"one of the values {', '.join(map(str, project.values))}",
+                got=str(status.value),
+                do="name only segments of the project",
+            )
+        if status.value in seen:
+            raise Invalid("segment-repeated", expected="each segment once", got=f"{status.value} twice")
+        if status.state is not SegmentState.ANNOTATED and status.value in present:
+            raise Invalid(
+                "segment-contradiction",
+                expected=f"no voxels of segment {status.value}, which is said to be {status.state}",
+                got="some voxels",
+                do="state it as annotated, or erase its voxels",
+            )
+        seen.add(status.value)
+        states[status.value] = status.state
+    return tuple(SegmentStatus(value, states[value]) for value in project.values)
+
+
+def _joined(shape: Sequence[int]) -> str:
+    return "x".join(str(int(n)) for n in shape)

@@ -1,0 +1,296 @@
+"""What labeling needs: repositories inside a unit of work, a clock. `adapters.sql` and the tests' fakes answer to these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from labeling.domain.messages import Reader
+from labeling.domain.model import (
+    Approval,
+    Case,
+    DraftEntry,
+    HistoryEntry,
+    LabelVersion,
+    Prediction,
+    Project,
+    Report,
+    Return,
+)
+from labeling.domain.states import TaskState
+from labeling.domain.task import Task
+from radloop import uow
+
+
+class Clock(Protocol):
+    """Tells the time; leases are measured by it."""
+
+    def now(self) -> datetime:
+        """Return the time, with its zone."""
+        ...
+
+
+class Projects(Protocol):
+    """Projects in their newest version."""
+
+    def get(self, project_id: str) -> Project | None:
+        """Return the project, or None."""
+        ...
+
+    def put(self, project: Project) -> None:
+        """Keep this version in place of the former."""
+        ...
+
+    def newest_round(self, project_id: str) -> int:
+        """Return the highest round number heard of; 0 for none."""
+        ...
+
+    def round_heard(self, project_id: str, round_number: int) -> None:
+        """Remember a round number, if it is the highest."""
+        ...
+
+
+class Studies(Protocol):
+    """Which studies are to be forgotten, and what still has to be deleted for that."""
+
+    def withdrawn(self, study_key: str) -> bool:
+        """Whether the study was withdrawn."""
+        ...
+
+    def withdraw(self, study_key: str) -> None:
+        """Remember that for ever, and delete the study's rows: cases, predictions, labels, drafts, notes, history."""
+        ...
+
+    def to_purge(self) -> str | None:
+        """Return a withdrawn study whose objects may still be there."""
+        ...
+
+    def purged(self, study_key: str) -> None:
+        """Remember that its objects are gone."""
+        ...
+
+
+class Cases(Protocol):
+    """Cases by id. A case never changes."""
+
+    def get(self, case_id: str) -> Case | None:
+        """Return the case, or None."""
+        ...
+
+    def add(self, case: Case) -> None:
+        """Keep a case; one that is known is left as it is."""
+        ...
+
+
+class Predictions(Protocol):
+    """Predictions by id. A prediction never changes."""
+
+    def get(self, prediction_id: str) -> Prediction | None:
+        """Return the prediction, or None."""
+        ...
+
+    def add(self, prediction: Prediction) -> None:
+        """Keep a prediction; one that is known is left as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which tasks a worklist shows.
+
+    Attributes
+    ----------
+    project_id : str
+    state : TaskState, optional
+    reader : str
+        Pseudonym; only tasks this reader holds or answered. Empty for all.
+    visible_to : Reader, optional
+        Only tasks this reader holds, answered or may take; None for everything.
+    """
+
+    project_id: str
+    state: TaskState | None = None
+    reader: str = ""
+    visible_to: Reader | None = None
+
+
+Place = tuple[int, int, int, str]
+"""Where a task stands in the order of urgency: (priority, round number, rank, task id)."""
+
+
+class Tasks(Protocol):
+    """Tasks."""
+
+    def get(self, task_id: str) -> Task | None:
+        """Return the task, or None; locked until the transaction ends."""
+        ...
+
+    def add(self, task: Task) -> None:
+        """Keep a new task."""
+        ...
+
+    def save(self, task: Task) -> None:
+        """Keep what has changed.
+
+        Raises
+        ------
+        Busy
+            When another transaction changed it since it was read.
+        """
+        ...
+
+    def of_case(self, case_id: str) -> Sequence[Task]:
+        """Return all tasks of a case."""
+        ...
+
+    def of_study(self, study_key: str) -> Sequence[Task]:
+        """Return all tasks of a study."""
+        ...
+
+    def held_in(self, project_id: str, reader: str, now: datetime) -> Task | None:
+        """Return a task of the project the reader holds an unexpired lease on."""
+        ...
+
+    def returned_to(self, project_id: str, reader: Reader) -> Task | None:
+        """Return the most urgent task that waits for the reader, of those they have the role for."""
+        ...
+
+    def takeable(self, project_id: str, reader: Reader) -> Task | None:
+        """Return the most urgent open task the reader may take: by role, exclusion, and readings of the same case."""
+        ...
+
+    def outdated(self, project_id: str, before_round: int) -> Sequence[Task]:
+        """Return open first readings of older rounds, those that readers reported excepted, that have no draft."""
+        ...
+
+    def expired(self, now: datetime, limit: int) -> Sequence[Task]:
+        """Return tasks whose lease has run out."""
+        ...
+
+    def page(self, wanted: Filter, after: Place | None, limit: int) -> Sequence[Task]:
+        """Return the tasks after a place, most urgent first."""
+        ...
+
+    def count(self, project_id: str) -> dict[TaskState, int]:
+        """Return the number of tasks by state; of all projects when the id is empty."""
+        ...
+
+
+class Labels(Protocol):
+    """Label versions. They are made once and never changed."""
+
+    def get(self, label_version_id: str) -> LabelVersion | None:
+        """Return the label version, or None."""
+        ...
+
+    def add(self, label: LabelVersion) -> None:
+        """Keep a label version."""
+        ...
+
+    def newest_of_task(self, task_id: str) -> LabelVersion | None:
+        """Return the label version of the last attempt, or None."""
+        ...
+
+    def of_case(self, case_id: str) -> Sequence[LabelVersion]:
+        """Return the label versions of a case, oldest first."""
+        ...
+
+    def read_elsewhere(self, case_id: str, reader: str, task_id: str) -> bool:
+        """Whether the reader answered another task of the case."""
+        ...
+
+
+class Drafts(Protocol):
+    """Journals: one for each task and reader."""
+
+    def last(self, task_id: str, reader: str) -> int:
+        """Return the sequence number of the last entry; 0 for an empty journal."""
+        ...
+
+    def entries(self, task_id: str, reader: str, after: int, limit: int) -> Sequence[DraftEntry]:
+        """Return entries in order."""
+        ...
+
+    def append(self, task_id: str, reader: str, entries: Sequence[DraftEntry]) -> None:
+        """Append entries; their sequence numbers follow the last."""
+        ...
+
+    def any(self, task_id: str) -> bool:
+        """Whether any reader has written a draft of the task."""
+        ...
+
+
+class Verdicts(Protocol):
+    """What QA has said."""
+
+    def approvals(self, case_id: str) -> Sequence[Approval]:
+        """Return the approvals of a case."""
+        ...
+
+    def approve(self, approval: Approval) -> None:
+        """Keep an approval; a repeat changes nothing."""
+        ...
+
+    def returned(self, review_id: str, label_version_id: str) -> bool:
+        """Whether this return was heard before."""
+        ...
+
+    def return_(self, returned: Return) -> None:
+        """Keep a return."""
+        ...
+
+
+class Reports(Protocol):
+    """Cases that readers reported, with their notes."""
+
+    def get(self, report_id: str) -> Report | None:
+        """Return the report, or None."""
+        ...
+
+    def add(self, report: Report) -> None:
+        """Keep a report."""
+        ...
+
+
+class Uploads(Protocol):
+    """Objects announced and not yet referred to."""
+
+    def begin(self, key: str, study_key: str, at: datetime) -> None:
+        """Announce an object; a repeat moves the time."""
+        ...
+
+    def end(self, key: str) -> None:
+        """Forget the announcement."""
+        ...
+
+    def abandoned(self, before: datetime) -> str | None:
+        """Return the key of an object announced before a time and never referred to."""
+        ...
+
+
+class History(Protocol):
+    """What happened to cases."""
+
+    def add(self, entry: HistoryEntry) -> None:
+        """Append an entry."""
+        ...
+
+    def of_case(self, case_id: str) -> Sequence[HistoryEntry]:
+        """Return what happened, oldest first."""
+        ...
+
+
+class UnitOfWork(uow.UnitOfWork, Protocol):
+    """One transaction over all of it."""
+
+    projects: Projects
+    studies: Studies
+    cases: Cases
+    predictions: Predictions
+    tasks: Tasks
+    labels: Labels
+    drafts: Drafts
+    verdicts: Verdicts
+    reports: Reports
+    uploads: Uploads
+    history: History
