@@ -1,0 +1,1 @@
+"""How the control plane meets the outside: events, database, HTTP."""

@@ -1,0 +1,30 @@
+"""What is plugged into what."""
+
+from functools import partial
+
+from control_plane.adapters import http
+from control_plane.adapters.sql import SqlControlPlane
+from control_plane.adapters.wire import WIRE
+from control_plane.handlers import HANDLERS
+from control_plane.settings import ControlPlaneSettings
+from radloop.dispatch import Dispatcher
+from radloop.service import Service, assemble
+from radloop.sql import Database
+
+
+def build(settings: ControlPlaneSettings) -> Service:
+    """Build the service: its database brought up to date, nothing started yet."""
+    shared = settings.shared
+    database = Database(shared.database_url, "control-plane")
+    database.migrate("control_plane.adapters.migrations")
+    unit_of_work = partial(SqlControlPlane, database, WIRE, source=f"/{shared.site}/control-plane")
+    dispatcher = Dispatcher(HANDLERS, unit_of_work)
+    return assemble(
+        "control-plane",
+        shared,
+        database=database,
+        wire=WIRE,
+        handlers=HANDLERS,
+        unit_of_work=unit_of_work,
+        routers=[http.router(dispatcher, unit_of_work)],
+    )
