@@ -1,0 +1,1 @@
+"""The commands, one module per subject. Each imports what it needs when it runs, so that ``--help`` is there at once."""

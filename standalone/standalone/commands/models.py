@@ -1,0 +1,181 @@
+"""``models`` and ``train``: the registry of models, and the wish for a new one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from standalone.commands.options import (
+    DEFAULT_DATA,
+    DataOption,
+    JsonOption,
+    ProjectOption,
+    console,
+    items,
+    print_json,
+    print_table,
+    short,
+    the_project,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Models: list, look at, bring, promote, roll back.")
+
+
+@app.command("list")
+def list_models(data: DataOption = DEFAULT_DATA, project: ProjectOption = "", as_json: JsonOption = False) -> None:
+    """List a project's models, which one serves, and how each did.
+
+    Example:
+
+        radloop models list --project hippocampus
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        project_id = the_project(client, project)
+        found = items(client.get("/control-plane/v1/models", project_id=project_id), "models")
+        serving = client.get("/inference/v1/status")["serving"].get(project_id, "")
+    if as_json:
+        print_json(found)
+        return
+    rows = [_row(model, serving) for model in found]
+    columns = ["model", "run", "validation Dice", "test Dice", "state"]
+    print_table("", columns, rows, empty="No model yet: radloop train, or radloop models import")
+
+
+def _row(model: dict[str, Any], serving: str) -> list[Any]:
+    metrics = model.get("metrics") or {}
+    state = "serves" if model["model_digest"] == serving else model.get("state", "")
+    return [
+        short(model["model_digest"]),
+        model.get("run_number"),
+        _number(metrics.get("validation_dice")),
+        _number(metrics.get("test_dice")),
+        state,
+    ]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, (int, float)) else ""
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="Digest of the model, or its first digits.")],
+    data: DataOption = DEFAULT_DATA,
+    project: ProjectOption = "",
+) -> None:
+    """Print one model: its numbers, and the labels it comes from.
+
+    Example:
+
+        radloop models show 3fa85f64
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        digest = full_digest(client, the_project(client, project), model)
+        print_json(client.get(f"/control-plane/v1/models/{digest}"))
+
+
+@app.command("import")
+def import_model(
+    bundle: Annotated[Path, typer.Argument(help="MONAI Bundle as a zip file.", exists=True, dir_okay=False)],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    data: DataOption = DEFAULT_DATA,
+    project: ProjectOption = "",
+    serve: Annotated[bool, typer.Option("--serve", help="Let it serve at once.")] = False,
+) -> None:
+    """Bring your own model, as a MONAI Bundle.
+
+    A model is code: import only what you trust. It is pinned by its digest and runs inside Triton alone.
+
+    Example:
+
+        radloop models import my_bundle.zip --name hippocampus --project hippocampus
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        form = {"project_id": the_project(client, project), "model_name": name, "serve": str(serve).lower()}
+        answer = client.post("/inference/v1/models", form, files={"file": (bundle.name, bundle.read_bytes())})
+    console().print(
+        f"Imported as {short(answer['model_digest'])}. Let it serve: radloop models promote {short(answer['model_digest'])}"
+    )
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="Digest of the model, or its first digits.")],
+    data: DataOption = DEFAULT_DATA,
+    project: ProjectOption = "",
+) -> None:
+    """Let a model serve. The one that serves now goes on until the new one is loaded.
+
+    Example:
+
+        radloop models promote 3fa85f64
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        project_id = the_project(client, project)
+        digest = full_digest(client, project_id, model)
+        client.post(f"/control-plane/v1/models/{digest}/promote", {"project_id": project_id})
+    console().print(f"{short(digest)} is wanted; it serves once it is loaded: radloop models list")
+
+
+@app.command()
+def rollback(data: DataOption = DEFAULT_DATA, project: ProjectOption = "") -> None:
+    """Let the model serve again that served before.
+
+    Example:
+
+        radloop models rollback --project hippocampus
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        client.post(f"/control-plane/v1/projects/{the_project(client, project)}/rollback")
+    console().print("The model that served before is wanted; it serves once it is loaded: radloop models list")
+
+
+def train(data: DataOption = DEFAULT_DATA, project: ProjectOption = "") -> None:
+    """Start a training now, with the labels approved so far, whatever the project's policy says.
+
+    Example:
+
+        radloop train --project hippocampus
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        client.post(f"/control-plane/v1/projects/{the_project(client, project)}/train")
+    console().print("Asked for. radloop events tail --topic training-started shows when it begins.")
+
+
+def full_digest(client: Any, project_id: str, beginning: str) -> str:
+    """Find the one model whose digest begins so.
+
+    Raises
+    ------
+    NotFound
+        None does.
+    Invalid
+        Several do.
+    """
+    from radloop.errors import Invalid, NotFound
+
+    wanted = beginning.removeprefix("sha256:")
+    known = [
+        model["model_digest"]
+        for model in items(client.get("/control-plane/v1/models", project_id=project_id), "models")
+    ]
+    found = [digest for digest in known if digest.removeprefix("sha256:").startswith(wanted)]
+    if not found:
+        raise NotFound("model-unknown", expected="a model of this project", got=beginning, do="radloop models list")
+    if len(found) > 1:
+        raise Invalid(
+            "digest-ambiguous", expected="one model", got=f"{len(found)} that begin so", do="give more digits"
+        )
+    return str(found[0])

@@ -1,0 +1,35 @@
+"""The command's root: what there is, in the order a newcomer needs it."""
+
+import typer
+
+from standalone.commands import datasets, deadletters, demo, events, labels, models, platform, projects, studies
+
+app = typer.Typer(
+    name="radloop",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Active learning for radiology, the whole platform on one machine.\n\n"
+        "Start with [bold]radloop demo[/bold]: it runs the loop on images and shows a model getting better. "
+        "[bold]radloop up[/bold] starts the same platform empty; the other commands talk to it.\n\n"
+        "Example:\n\n    radloop up --data .radloop        (one terminal)\n\n"
+        "    radloop status --data .radloop    (another)"
+    ),
+)
+
+app.command()(platform.up)
+app.command()(demo.demo)
+app.command()(platform.status)
+app.command()(platform.token)
+app.add_typer(projects.app, name="project")
+app.command()(studies.ingest)
+app.add_typer(labels.app, name="labels")
+app.command()(models.train)
+app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="dataset")
+app.command()(studies.withdraw)
+app.add_typer(events.app, name="events")
+app.add_typer(deadletters.app, name="dlq")

@@ -1,0 +1,72 @@
+"""The page behind the door: each service, whether it is ready, and where to go from here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+from standalone.layout import SERVICES
+
+# What a person opens: a service's page, where it has one.
+PURPOSES = {
+    "control-plane": "projects, catalogue of datasets and models",
+    "ingest": "receives DICOM, de-identifies it and forms cases",
+    "inference": "runs models in Triton",
+    "edge-miner": "finds the cases worth a reader's time",
+    "labeling": "tasks, leases and label versions of the reading room",
+    "qa": "decides which labels may train",
+    "trainer": "freezes dataset versions and trains",
+}
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1d2733;
+       background: #fff; }
+h1 { font-size: 1.5rem; } table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid #d8dee6; vertical-align: top; }
+.ready { color: #14713a; } .away { color: #a3231f; font-weight: 600; } code { background: #f1f4f7; padding: .1rem .3rem; }
+footer { margin-top: 2rem; color: #5a6675; font-size: .9rem; }
+@media (prefers-color-scheme: dark) { body { background: #14181d; color: #dfe6ee; } code { background: #232a32; }
+  td, th { border-color: #303a45; } .ready { color: #6fd08c; } .away { color: #ff8f88; } footer { color: #9aa7b5; } }
+"""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What a service answered to ``/readyz``."""
+
+    ready: bool
+    detail: str
+
+
+def status_page(states: Mapping[str, Readiness], data_folder: str) -> str:
+    """Write the page for somebody who is logged in."""
+    rows = "".join(
+        f"<tr><td><strong>{escape(name)}</strong><br><small>{escape(PURPOSES[name])}</small></td>"
+        f'<td class="{"ready" if states[name].ready else "away"}">{escape(states[name].detail)}</td>'
+        f'<td><a href="/{name}/openapi.json">API</a> &middot; <a href="/{name}/metrics">metrics</a></td></tr>'
+        for name in SERVICES
+    )
+    ready = sum(state.ready for state in states.values())
+    summary = "Everything is ready." if ready == len(states) else f"{ready} of {len(states)} services are ready."
+    folder = escape(data_folder)
+    return _page(
+        f"<p>{summary}</p><table><tr><th>Service</th><th>State</th><th>Look</th></tr>{rows}</table>"
+        f"<h2>From the command line</h2><p><code>radloop status --data {folder}</code> &middot; "
+        f"<code>radloop events tail --data {folder}</code> &middot; <code>radloop project list --data {folder}</code></p>"
+    )
+
+
+def login_page() -> str:
+    """Write the page for somebody who is not."""
+    return _page(
+        "<p>This platform does not know you yet.</p><p>Open the address that <code>radloop up</code> printed; it works once. "
+        "For another one: <code>radloop token --browser</code>.</p>"
+    )
+
+
+def _page(body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>radloop</title><style>{_STYLE}</style></head><body><h1>radloop on this machine</h1>{body}"
+        "<footer>Research use only. Not a medical device.</footer></body></html>"
+    )

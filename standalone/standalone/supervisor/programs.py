@@ -1,0 +1,187 @@
+"""What runs on one machine, with which environment: the one place that knows the embedded engines of every need."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from radloop.errors import Conflict, PermanentError
+from standalone.layout import SERVICES, Layout, import_name
+from standalone.supervisor.process import Program
+
+HOST = "127.0.0.1"
+AE_TITLE = "RADLOOP"
+SITE = "site-1"
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports of the loopback address that nobody listens on, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def check_port(port: int, option: str) -> None:
+    """Make sure that a port somebody asked for is free.
+
+    Raises
+    ------
+    Conflict
+        Something listens there.
+    """
+    with socket.socket() as trial:
+        # As the servers do: a port that only waits for old connections to time out is free.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((HOST, port))
+        except OSError as error:
+            raise Conflict(
+                "port-taken",
+                expected=f"port {port} to be free",
+                got=os.strerror(error.errno or 0),
+                do=f"choose another with {option}",
+            ) from error
+
+
+def shared_environment(layout: Layout, triton_port: int) -> dict[str, str]:
+    """Return the variables every service gets: this machine's engines in this folder."""
+    return {
+        "RADLOOP_SITE": SITE,
+        "RADLOOP_EVENTS_URL": layout.events_url,
+        "RADLOOP_DATABASE_URL": f"sqlite:///{layout.state_folder.resolve()}",
+        "RADLOOP_OBJECTS_URL": layout.objects_url,
+        "RADLOOP_JOBS_URL": "process:",
+        "RADLOOP_WORK_DIR": str(layout.work_folder.resolve()),
+        "RADLOOP_TRITON_URL": f"{HOST}:{triton_port}",
+        "RADLOOP_AUTH_URL": f"token:{layout.secret_file.resolve()}",
+        "RADLOOP_HTTP_HOST": HOST,
+    }
+
+
+def own_environment(dicom_port: int) -> dict[str, dict[str, str]]:
+    """Return what single services need beside that, by service."""
+    return {
+        "ingest": {
+            "INGEST_DICOM_HOST": HOST,
+            "INGEST_DICOM_PORT": str(dicom_port),
+            "INGEST_AE_TITLE": AE_TITLE,
+        },
+    }
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Take out what this shell says to a platform, so that one started by hand does not leak into this one."""
+    prefixes = ("RADLOOP_", *(f"{import_name(service).upper()}_" for service in SERVICES))
+    kept = {key: value for key, value in environment.items() if not key.startswith(prefixes)}
+    for name in ("RADLOOP_LOG_LEVEL", "RADLOOP_KILL_AT"):
+        if name in environment:
+            kept[name] = environment[name]
+    # Two cores are shared by all: a thread pool of its own size in each of nine processes only gets in the way.
+    kept.setdefault("OMP_NUM_THREADS", "2")
+    kept.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return kept
+
+
+def service_programs(
+    layout: Layout,
+    addresses: Mapping[str, str],
+    *,
+    triton_port: int,
+    dicom_port: int,
+    environment: Mapping[str, str],
+    overrides: Mapping[str, str],
+) -> list[Program]:
+    """Describe the seven services.
+
+    Parameters
+    ----------
+    layout
+        The data folder.
+    addresses
+        ``http://host:port`` of each service.
+    triton_port, dicom_port
+        Where Triton's gRPC and where C-STORE are.
+    environment
+        The shell's own.
+    overrides
+        Variables of single services that somebody wants otherwise, e.g. ``QA_...``.
+    """
+    base = clean_environment(environment) | shared_environment(layout, triton_port)
+    own = own_environment(dicom_port)
+    programs = []
+    for name in SERVICES:
+        prefix = f"{import_name(name).upper()}_"
+        wanted = {key: value for key, value in overrides.items() if key.startswith(prefix)}
+        port = addresses[name].rpartition(":")[2]
+        programs.append(
+            Program(
+                name,
+                [sys.executable, "-m", import_name(name)],
+                base | own.get(name, {}) | wanted | {"RADLOOP_HTTP_PORT": port},
+                is_ready=_answers(f"{addresses[name]}/readyz"),
+            )
+        )
+    return programs
+
+
+def gateway_program(layout: Layout, url: str, environment: Mapping[str, str]) -> Program:
+    """Describe the one door."""
+    arguments = [sys.executable, "-m", "standalone.gateway", "--data", str(layout.folder.resolve())]
+    return Program("gateway", arguments, clean_environment(environment), is_ready=_answers(f"{url}/livez"))
+
+
+def triton_program(layout: Layout, environment: Mapping[str, str], ports: tuple[int, int, int]) -> Program:
+    """Describe the Triton server.
+
+    Parameters
+    ----------
+    ports
+        Of HTTP, gRPC and metrics.
+
+    Raises
+    ------
+    PermanentError
+        The server is not installed, or does not run with this interpreter.
+    """
+    from bundle_runner.server import TritonUnavailable, triton_command
+
+    http_port, grpc_port, metrics_port = ports
+    try:
+        arguments, variables = triton_command(
+            triton_wheel(environment),
+            layout.triton_folder.resolve(),
+            http_port=http_port,
+            grpc_port=grpc_port,
+            metrics_port=metrics_port,
+            host=HOST,
+            threads=2,
+        )
+    except TritonUnavailable as error:
+        raise PermanentError("triton-unavailable", got=str(error)) from error
+    return Program("triton", arguments, variables, is_ready=_answers(f"http://{HOST}:{http_port}/v2/health/ready"))
+
+
+def triton_wheel(environment: Mapping[str, str]) -> Path:
+    """Return the folder scripts/bootstrap installs the Triton server into; `RADLOOP_TRITON_WHEEL` names another."""
+    return Path(environment.get("RADLOOP_TRITON_WHEEL", "") or CHECKOUT / ".triton")
+
+
+def _answers(url: str) -> object:
+    client = httpx.Client(timeout=2, trust_env=False)
+
+    def is_ready() -> bool:
+        try:
+            return client.get(url).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return is_ready
