@@ -6,7 +6,7 @@ belongs to a withdrawn study is not stored again, whenever it comes.
 
 from control_plane.domain import messages
 from control_plane.domain.lineage import served_before
-from control_plane.domain.project import Project, check_may_appoint
+from control_plane.domain.project import Project, check_may_appoint, known
 from control_plane.ports import UnitOfWork, WishKind
 from radloop.errors import Conflict, NotFound
 from radloop.messages import Message
@@ -38,19 +38,19 @@ def configure_project(cmd: messages.ConfigureProject, uow: UnitOfWork) -> list[M
 
 def promote_model(cmd: messages.PromoteModel, uow: UnitOfWork) -> list[Message]:
     """Wish for a model of the catalogue to serve."""
-    project = known_project(cmd.project_id, uow)
+    project = known(uow.projects.get(cmd.project_id), cmd.project_id)
     return [_wish(project, cmd.model_digest, WishKind.PROMOTE, cmd.by, uow)]
 
 
 def roll_back(cmd: messages.RollBack, uow: UnitOfWork) -> list[Message]:
     """Wish for the model that served before."""
-    project = known_project(cmd.project_id, uow)
+    project = known(uow.projects.get(cmd.project_id), cmd.project_id)
     return [_wish(project, served_before(uow.registry.served(cmd.project_id)), WishKind.ROLL_BACK, cmd.by, uow)]
 
 
 def serve_none(cmd: messages.ServeNone, uow: UnitOfWork) -> list[Message]:
     """Wish for no model."""
-    project = known_project(cmd.project_id, uow)
+    project = known(uow.projects.get(cmd.project_id), cmd.project_id)
     return [_wish(project, "", WishKind.SERVE_NONE, cmd.by, uow)]
 
 
@@ -80,27 +80,11 @@ def _wish(project: Project, digest: str, kind: WishKind, by: str, uow: UnitOfWor
 
 def request_training(cmd: messages.RequestTraining, uow: UnitOfWork) -> list[Message]:
     """Ask for a run, whatever the project's policy is waiting for."""
-    project = known_project(cmd.project_id, uow)
+    project = known(uow.projects.get(cmd.project_id), cmd.project_id)
     said = messages.TrainingRequested(request_id=cmd.request_id, project_id=project.project_id)
     uow.wishes.add_training_request(said, cmd.by)
     uow.audit(cmd.by, "request-training", project.project_id)
     return [said]
-
-
-def known_project(project_id: str, uow: UnitOfWork) -> Project:
-    """Return a project.
-
-    Raises
-    ------
-    NotFound
-        ``project-unknown``.
-    """
-    project = uow.projects.get(project_id)
-    if project is None:
-        raise NotFound(
-            "project-unknown", expected="a project", got=project_id, do="list them: GET /v1/projects, or PUT a new one"
-        )
-    return project
 
 
 def record_study(event: messages.StudyIngested, uow: UnitOfWork) -> list[Message]:

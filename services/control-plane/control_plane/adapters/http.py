@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from control_plane.adapters.project_body import CODE_LIKE, ProjectBody, PromoteBody
 from control_plane.adapters.sql import SETTINGS, SqlControlPlane
 from control_plane.domain import messages
-from control_plane.domain.project import Project
-from control_plane.handlers import known_project
+from control_plane.domain.project import Project, known
 from radloop.auth import EVERY_PROJECT, Principal, Role
 from radloop.dispatch import Dispatcher
 from radloop.http import authenticated
@@ -51,13 +50,13 @@ def router(dispatcher: Dispatcher, unit_of_work: Callable[..., SqlControlPlane])
     def readable(principal: Principal, uow: SqlControlPlane, project_id: str | None) -> list[str]:
         """List the projects the principal has any role in; with a project named, that one or an error."""
         if project_id is not None:
-            project = known_project(project_id, uow)
+            project = known(uow.projects.get(project_id), project_id)
             with_membership(principal, project).require(project_id, *ANYONE)
             return [project_id]
-        known = [uow.projects.get(name) for name in uow.views.project_ids()]
+        every = [uow.projects.get(name) for name in uow.views.project_ids()]
         return [
             project.project_id
-            for project in known
+            for project in every
             if project and with_membership(principal, project).roles_in(project.project_id)
         ]
 
@@ -77,13 +76,13 @@ def router(dispatcher: Dispatcher, unit_of_work: Callable[..., SqlControlPlane])
             )
         )
         with reading() as uow:
-            return _identity(known_project(project_id, uow))
+            return _identity(known(uow.projects.get(project_id), project_id))
 
     @api.get("/projects")
     def list_projects(principal: Asking) -> dict[str, Any]:
         """List the projects the caller has a role in."""
         with reading() as uow:
-            listed = [known_project(project_id, uow) for project_id in readable(principal, uow, None)]
+            listed = [known(uow.projects.get(project_id), project_id) for project_id in readable(principal, uow, None)]
             return {
                 "projects": [_identity(each) | {"model_name": each.settings.model_name} for each in listed],
             }
@@ -95,7 +94,7 @@ def router(dispatcher: Dispatcher, unit_of_work: Callable[..., SqlControlPlane])
         """Return a project as it was put, at its newest or a named version."""
         with reading() as uow:
             readable(principal, uow, project_id)
-            project = known_project(project_id, uow)
+            project = known(uow.projects.get(project_id), project_id)
             if version is None or version == project.version:
                 return _identity(project) | SETTINGS.dump_python(project.settings, mode="json")
             identity = {"project_id": project_id, "project_version": version, "sequence": version}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from radloop.errors import Conflict, Forbidden, Invalid
+from radloop.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class PhaseRule(StrEnum):
@@ -218,6 +218,21 @@ class Project:
         check_segments(self.segments_ever, settings.segments)
         added = tuple(segment for segment in settings.segments if segment not in self.segments_ever)
         return Project(self.project_id, self.version + 1, settings, self.segments_ever + added)
+
+
+def known(project: Project | None, project_id: str) -> Project:
+    """Return the project that was looked for.
+
+    Raises
+    ------
+    NotFound
+        ``project-unknown``: there is none.
+    """
+    if project is None:
+        raise NotFound(
+            "project-unknown", expected="a project", got=project_id, do="list them: GET /v1/projects, or PUT a new one"
+        )
+    return project
 
 
 def check_segments(ever: tuple[Segment, ...], wanted: tuple[Segment, ...]) -> None:
