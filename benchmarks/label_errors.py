@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
+
 from qa.domain.examination import examine
 from qa.domain.findings import Severity
 from qa.domain.label import CaseGeometry, Segment, crop_label
 from qa.domain.measurement import Measurement, Population, measure
 from radloop.imaging import Volume, dice, read_nifti
 from radloop.references import SegmentState, SegmentStatus
-from scipy import ndimage
 
 SEGMENTS = (Segment(1, always_present=True), Segment(2, always_present=True))
 GOOD_DICE, POOR_DICE, POOR_EVERY = (0.75, 0.85), (0.40, 0.60), 10

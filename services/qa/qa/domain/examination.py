@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from radloop.imaging import Volume
-from radloop.references import Score, SegmentState, SegmentStatus
-
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import CaseGeometry, Label, Segment, crop_label, fits
 from qa.domain.measurement import Measurement, Population, measure
 from qa.domain.placement import check_displaced, check_swapped, dice_matrix
 from qa.domain.presence import check_segments, check_values
 from qa.domain.shape import check_components, check_holes, check_volume
+from radloop.imaging import Volume
+from radloop.references import Score, SegmentState, SegmentStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,7 @@ def examine(
 
 def prediction_dice(label: Label, segments: Sequence[Segment]) -> tuple[Score, ...]:
     """Return the Dice of label and prediction for each segment the label speaks of; 1 where both are empty."""
-    values = [
-        segment.value for segment in segments if label.states.get(segment.value) != SegmentState.NOT_ANNOTATED
-    ]
+    values = [segment.value for segment in segments if label.states.get(segment.value) != SegmentState.NOT_ANNOTATED]
     if label.prediction is None or not values:
         return ()
     matrix = dice_matrix(label, values)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
+
 from radloop.imaging import Volume, same_geometry
 from radloop.references import SegmentState
-from scipy import ndimage
 
 GEOMETRY_TOLERANCE_MM = 0.01
 """NIfTI stores affines in float32: 0.01 mm is far above its rounding and far below a voxel."""

@@ -62,7 +62,9 @@ def measure(label: Label) -> Measurement:
         mask = label.array[box] == value
         labelled, count = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
         sizes = np.bincount(labelled.ravel(), minlength=count + 1)[1:]
-        centre = np.array([np.average(np.arange(n), weights=mask.sum(axis=_others(a))) for a, n in enumerate(mask.shape)])
+        centre = np.array(
+            [np.average(np.arange(n), weights=mask.sum(axis=_others(a))) for a, n in enumerate(mask.shape)]
+        )
         x, y, z = label.patient_mm(centre + [part.start for part in box])
         segments[value] = SegmentMeasurement(
             volume_ml=float(sizes.sum()) * label.voxel_ml,

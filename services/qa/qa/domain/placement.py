@@ -45,7 +45,7 @@ FRAME_SPREAD_VOXELS = 2.0
 FRAME_SPREAD_FLOOR_VOXELS = 0.5
 FRAME_CONFIDENCE = 0.99
 """Share of clean labels that would not be noticed if places were normally distributed."""
-FRAME_FLOOR = 20.0
+FRAME_FLOOR = 22.0
 """Least squared distance that is noticed: places have heavier tails than the normal distribution."""
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from radloop.references import SegmentState
 
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import Label, Segment
+from radloop.references import SegmentState
 
 
 def check_values(label: Label, segments: Sequence[Segment]) -> list[Finding]:

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from radloop.imaging import components
 from scipy import ndimage, spatial
 
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import Label, Segment
 from qa.domain.measurement import MIN_POPULATION, Measurement, Population, robust_spread
+from radloop.imaging import components
 
 STRAY_GAP_MM = 5.0
 """Gap to the main component from which any other one is stray, where nothing is known about the segment."""
@@ -138,11 +138,15 @@ def check_volume(
             continue
         centre, spread = robust_spread(np.log([item.volume_ml for item in known]))
         # The median of n labels is itself uncertain, more so for small n.
-        z = (math.log(own.volume_ml) - centre) / (max(spread, VOLUME_SPREAD_FLOOR) * math.sqrt(1 + math.pi / 2 / len(known)))
+        z = (math.log(own.volume_ml) - centre) / (
+            max(spread, VOLUME_SPREAD_FLOOR) * math.sqrt(1 + math.pi / 2 / len(known))
+        )
         if abs(z) < VOLUME_Z_DOUBT:
             continue
         other = predicted.segments.get(segment.value) if predicted else None
-        believed = other is not None and abs(math.log(own.volume_ml / other.volume_ml)) <= math.log(VOLUME_SUPPORTED_RATIO)
+        believed = other is not None and abs(math.log(own.volume_ml / other.volume_ml)) <= math.log(
+            VOLUME_SUPPORTED_RATIO
+        )
         severity = Severity.RETURN if abs(z) >= VOLUME_Z and not believed else Severity.DOUBT
         numbers = {"volume_ml": own.volume_ml, "median_ml": math.exp(centre), "robust_z": z}
         found.append(finding(ReturnReason.VOLUME_OUTLIER, severity, segment.value, **numbers))

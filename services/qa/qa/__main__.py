@@ -1,0 +1,16 @@
+"""Start the service: ``python -m qa``."""
+
+from qa.app import build
+from qa.settings import QaSettings
+from radloop.service import run
+from radloop.settings import load
+
+
+def main() -> None:
+    """Load settings, build, run."""
+    settings = load(QaSettings)
+    run(build(settings), settings.shared)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How the outside is reached: events, database, object store, HTTP, the worker that runs the checks."""

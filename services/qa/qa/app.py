@@ -1,0 +1,47 @@
+"""What is plugged into what."""
+
+from functools import partial
+
+from qa.adapters.http import create_router
+from qa.adapters.masks import StoredMasks
+from qa.adapters.sql import QaSqlUnitOfWork
+from qa.adapters.wire import WIRE
+from qa.adapters.worker import Checker
+from qa.domain.messages import RecordExamination
+from qa.handlers import HANDLERS, Policy, record_examination
+from qa.settings import QaSettings
+from radloop.dispatch import Dispatcher
+from radloop.messages import Envelope, Message
+from radloop.objects import open_objects
+from radloop.service import Service, Worker, assemble
+from radloop.sql import Database
+
+NAME = "qa"
+
+
+def build(settings: QaSettings) -> Service:
+    """Make the service, its database migrated."""
+    shared = settings.shared
+    database = Database(shared.database_url, NAME)
+    database.migrate("qa.adapters.migrations")
+    unit_of_work = partial(QaSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
+    read = partial(unit_of_work, read_only=True)
+    key = settings.draw_key.get_secret_value() if settings.draw_key else shared.site
+    policy = Policy(draw_key=key.encode(), surface_limit_mm=settings.surface_limit_mm)
+    handlers = {**HANDLERS, RecordExamination: partial(record_examination, policy=policy)}
+
+    def dispatch(command: Message, cause: Envelope | None) -> None:
+        Dispatcher(handlers, partial(unit_of_work, cause=cause)).dispatch(command)
+
+    masks = StoredMasks(open_objects(shared.objects_url))
+    checker = Checker(read, masks, dispatch, settings.prediction_wait_s)
+    return assemble(
+        NAME,
+        shared,
+        database=database,
+        wire=WIRE,
+        handlers=handlers,
+        unit_of_work=unit_of_work,
+        routers=[create_router(Dispatcher(handlers, unit_of_work), read)],
+        workers=[Worker("checker", checker.step, settings.check_interval_s)],
+    )
