@@ -1,0 +1,1 @@
+"""Schema revisions of edge-miner's database, applied at its start."""
