@@ -117,6 +117,8 @@ class Platform:
         Opens the browser's session once.
     ready
         Whether everything answered since the start.
+    owner
+        Process id of the command that this platform lives and dies with; 0 for none.
     """
 
     url: str
@@ -127,6 +129,7 @@ class Platform:
     dicom_ae_title: str
     login_code: str
     ready: bool
+    owner: int = 0
 
     def write(self, layout: Layout) -> None:
         """Write it down for this user alone, whole or not at all."""

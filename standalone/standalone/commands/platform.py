@@ -32,6 +32,7 @@ def up(
             metavar="NAME=VALUE",
         ),
     ] = None,
+    owner: Annotated[int, typer.Option(hidden=True, help="Process the platform lives and dies with.")] = 0,
 ) -> None:
     """Start the platform on this machine and keep it running until Ctrl-C.
 
@@ -48,7 +49,7 @@ def up(
     from standalone.supervisor.run import run_up
 
     overrides = dict(_pair(text) for text in setting or [])
-    run_up(data, port=port, dicom_port=dicom_port, environment=os.environ, overrides=overrides)
+    run_up(data, port=port, dicom_port=dicom_port, environment=os.environ, overrides=overrides, owner=owner)
 
 
 def _pair(text: str) -> tuple[str, str]:

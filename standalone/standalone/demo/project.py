@@ -11,11 +11,10 @@ PATCH = (32, 48, 32)
 MEMBERS = 3
 SECOND_READING_SHARE = 0.25
 
-SEGMENTS = (
-    (1, "anterior", "#e6550d", {"value": "279220001", "scheme": "SCT", "meaning": "Anterior hippocampus"}),
-    (2, "posterior", "#3182bd", {"value": "279221002", "scheme": "SCT", "meaning": "Posterior hippocampus"}),
-)
-_CATEGORY = {"value": "123037004", "scheme": "SCT", "meaning": "Anatomical Structure"}
+SEGMENTS = ((1, "anterior", "#e6550d"), (2, "posterior", "#3182bd"))
+# DICOM PS3.16: the parts of the hippocampus have the code of the whole; their names tell them apart.
+_TYPE = {"value": "5366008", "scheme": "SCT", "meaning": "Hippocampus"}
+_CATEGORY = {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"}
 
 
 def project_of(choices: Choices, *, validation_cases: int, pool_cases: int) -> dict[str, Any]:
@@ -37,11 +36,11 @@ def project_of(choices: Choices, *, validation_cases: int, pool_cases: int) -> d
                 "value": value,
                 "name": name,
                 "color": color,
-                "type": term,
+                "type": _TYPE,
                 "category": _CATEGORY,
                 "always_present": True,
             }
-            for value, name, color, term in SEGMENTS
+            for value, name, color in SEGMENTS
         ],
         "overlapping_segments": False,
         "routing": [{"called_ae_title": "", "modality": "MR", "body_part": "", "description_contains": "hippocampus"}],

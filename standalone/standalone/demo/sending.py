@@ -13,6 +13,7 @@ from pynetdicom import AE
 from radloop.errors import TemporaryError
 from standalone.demo.cohort import CohortPatient
 from standalone.demo.dicom_series import series
+from standalone.demo.stopping import Stop
 
 SUCCESS = 0x0000
 CALLING_AE_TITLE = "RADLOOPDEMO"
@@ -42,7 +43,7 @@ def send_patients(
     *,
     associations: int = 2,
     progress: Callable[[Sent], None] = lambda sent: None,
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
 ) -> Sent:
     """Send every study of some patients.
 
@@ -73,7 +74,7 @@ def send_patients(
     for patient in patients:
         todo.put(patient)
     sent, lock, failures = Sent(), threading.Lock(), []
-    stop = stop or threading.Event()
+    stop = stop or Stop()
 
     def work() -> None:
         try:
@@ -97,7 +98,7 @@ def _send_all(
     sent: Sent,
     lock: threading.Lock,
     progress: Callable[[Sent], None],
-    stop: threading.Event,
+    stop: Stop,
 ) -> None:
     entity = AE(ae_title=CALLING_AE_TITLE)
     entity.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)

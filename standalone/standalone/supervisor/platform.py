@@ -74,6 +74,8 @@ class Supervisor:
         The shell's variables.
     overrides
         Variables of single services that the caller wants otherwise.
+    owner
+        Process id of the command this platform lives and dies with; 0 for none.
     said
         Told what happens: (what, process name, process). ``what`` is "starting", "ready", "died", "restarted", "up".
     """
@@ -86,6 +88,7 @@ class Supervisor:
         dicom_port: int,
         environment: Mapping[str, str],
         overrides: Mapping[str, str],
+        owner: int,
         said: Said,
     ) -> None:
         self._layout, self._said = layout, said
@@ -106,6 +109,7 @@ class Supervisor:
             dicom_ae_title=AE_TITLE,
             login_code=secrets.token_urlsafe(24),
             ready=False,
+            owner=owner,
         )
         self._ending = False
         self.processes: list[WatchedProcess] = []

@@ -17,6 +17,7 @@ def run_up(
     dicom_port: int,
     environment: Mapping[str, str],
     overrides: Mapping[str, str],
+    owner: int,
 ) -> None:
     """Run a platform in the foreground until SIGINT or SIGTERM.
 
@@ -53,7 +54,13 @@ def run_up(
     with locked(layout):
         out.print(f"radloop starts in {folder}; logs in {layout.logs_folder}")
         supervisor = Supervisor(
-            layout, port=port, dicom_port=dicom_port, environment=environment, overrides=overrides, said=said
+            layout,
+            port=port,
+            dicom_port=dicom_port,
+            environment=environment,
+            overrides=overrides,
+            owner=owner,
+            said=said,
         )
         supervisor.run()
         out.print(f"radloop has ended. Everything is kept in {folder}.")

@@ -1,0 +1,330 @@
+"""``radloop demo`` from its first line to its last: images, platform, script, readers, report, the end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from radloop.auth import Role
+from radloop.errors import NotFound, PermanentError, RadloopError
+from radloop.events import open_event_log
+from radloop.objects import open_objects
+from radloop.references import ObjectRef
+from standalone.client import Client, issue_token, operator_token
+from standalone.commands.options import console
+from standalone.demo.cohort import Cohort, Source, load_cohort
+from standalone.demo.facts import Facts
+from standalone.demo.progress import Board
+from standalone.demo.project import SEGMENTS
+from standalone.demo.readers import Reader, Tally
+from standalone.demo.report import Report, make_report
+from standalone.demo.script import (
+    REPORT,
+    START,
+    Interrupted,
+    Script,
+    plan_of,
+)
+from standalone.demo.sending import Destination
+from standalone.demo.sources import choose_source
+from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices, check_same, remember, remembered
+from standalone.demo.stopping import Stop
+from standalone.layout import Layout, Platform, read_platform
+from standalone.supervisor.process import tethered
+
+START_PATIENCE_S = 120.0
+END_PATIENCE_S = 12.0
+INTERRUPTED_EXIT_CODE = 130
+
+
+def run_demo(folder: Path, choices: Choices, *, port: int, environment: Mapping[str, str]) -> None:
+    """Run a demo to its end, or go on with one; print the report again where it is finished.
+
+    Raises
+    ------
+    RadloopError
+        Whatever went wrong, in words.
+    """
+    out = console()
+    layout = Layout(folder)
+    before = remembered(layout)
+    if before is not None:
+        check_same(choices, before[0], layout)
+        source = before[1]
+    else:
+        source = choose_source(choices.cohort, environment, layout.folder.parent / "decathlon")
+    out.print(f"radloop demo on {source.said}; seed {choices.seed}.", markup=False)
+    text = layout.report_folder / "report.txt"
+    if text.exists():
+        out.print(text.read_text(), markup=False)
+        _print_next(out, layout, again=True)
+        return
+    cohort = load_cohort(
+        source,
+        seed=choices.seed,
+        test=choices.test,
+        validation=choices.validation,
+        start=choices.start,
+        pool=choices.pool,
+    )
+    if before is None:
+        remember(layout, choices, source)
+    else:
+        out.print("Going on where it was.")
+    stop = Stop()
+    with _signals_set(stop):
+        try:
+            _run(layout, choices, source, cohort, stop, out, port, environment)
+        except Interrupted:
+            out.print(f"Interrupted; everything is kept in {folder}. The same line goes on from here.", markup=False)
+            sys.exit(INTERRUPTED_EXIT_CODE)
+    _print_next(out, layout, again=False)
+
+
+def _run(
+    layout: Layout,
+    choices: Choices,
+    source: Source,
+    cohort: Cohort,
+    stop: Stop,
+    out: Console,
+    port: int,
+    environment: Mapping[str, str],
+) -> None:
+    instances = 36 * len(cohort.volumes)
+    with Board(plan_of(choices, instances), out) as board:
+        board.begin(START)
+        with _platform(layout, board, stop, port, environment) as (platform, check):
+            report = _run_on(platform, check, layout, choices, source, cohort, stop, board)
+    out.print((layout.report_folder / "report.txt").read_text() if report else "", markup=False)
+
+
+def _run_on(
+    platform: Platform,
+    check_platform: object,
+    layout: Layout,
+    choices: Choices,
+    source: Source,
+    cohort: Cohort,
+    stop: Stop,
+    board: Board,
+) -> Report:
+    from standalone.demo.publishing import write_report
+
+    log = open_event_log(layout.events_url)
+    facts, tally = Facts(PROJECT_ID), Tally()
+    facts.look(log)
+    client = Client(platform.url, operator_token(layout))
+
+    def check() -> None:
+        check_platform()
+        if tally.failure is not None:
+            raise tally.failure
+
+    destination = Destination(platform.dicom_host, platform.dicom_port, platform.dicom_ae_title)
+    script = Script(choices, cohort, client, destination, log, facts, board, stop, tally, check)
+    reading_ends = threading.Event()
+    try:
+        script.prepare()
+        script.import_labels()
+        readers = _readers(platform, layout, choices, script, tally, reading_ends)
+        script.watch_training(0)
+        for number in range(1, choices.rounds + 1):
+            script.watch_mining(number)
+            script.watch_reading(number)
+            script.watch_training(number)
+        reading_ends.set()
+        for reader in readers:
+            reader.join()
+        board.begin(REPORT)
+        report = report_of(layout, facts, lambda case_id: script.expert(case_id).array, choices, source)
+        write_report(report, layout.report_folder)
+        board.end()
+        return report
+    finally:
+        reading_ends.set()
+        client.close()
+        log.close()
+
+
+def report_of(layout: Layout, facts: Facts, experts: object, choices: Choices, source: Source) -> Report:
+    """Make the report of a demo from what its folder holds.
+
+    Parameters
+    ----------
+    layout, facts
+        Objects, and events that were read.
+    experts
+        Gives the expert mask of a case: uint8, axes (i, j, k).
+    choices, source
+        What the demo was started with.
+    """
+    objects = open_objects(layout.objects_url)
+
+    @lru_cache(maxsize=256)
+    def fetched(key: str, digest: str, size_bytes: int) -> bytes:
+        return objects.get(ObjectRef(key=key, digest=digest, size_bytes=size_bytes))
+
+    @lru_cache(maxsize=256)
+    def expert(case_id: str) -> np.ndarray:
+        return experts(case_id)
+
+    return make_report(
+        facts,
+        lambda ref: fetched(ref.key, ref.digest, ref.size_bytes),
+        expert,
+        seed=choices.seed,
+        error_share=choices.error_share,
+        segments={value: name for value, name, _ in SEGMENTS},
+        said=source.said,
+        attribution=source.attribution,
+    )
+
+
+def _readers(
+    platform: Platform, layout: Layout, choices: Choices, script: Script, tally: Tally, stop: threading.Event
+) -> list[Reader]:
+    roles = [(reader, Role.READER) for reader in READERS] + [(REVIEWER, Role.REVIEWER)]
+    readers = []
+    for subject, role in roles:
+        token = issue_token(layout, subject, {PROJECT_ID: (role,)})
+        reader = Reader(
+            subject,
+            Client(platform.url, token),
+            PROJECT_ID,
+            script.expert,
+            seed=choices.seed,
+            error_share=choices.error_share,
+            tally=tally,
+            stop=stop,
+        )
+        reader.start()
+        readers.append(reader)
+    return readers
+
+
+@contextmanager
+def _signals_set(stop: Stop) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into an event, so that whatever runs ends between two steps; the second one insists."""
+
+    def on_signal(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _platform(
+    layout: Layout, board: Board, stop: Stop, port: int, environment: Mapping[str, str]
+) -> Iterator[tuple[Platform, object]]:
+    """Use the platform that runs in the folder, or run one for as long as the demo lasts."""
+    _wait_for_the_last(layout, board, stop)
+    try:
+        platform = read_platform(layout)
+        board.note(f"Using the platform that runs in {layout.folder}.")
+        yield platform, lambda: read_platform(layout)
+        return
+    except NotFound:
+        pass
+    layout.logs_folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "standalone", "up", "--data", str(layout.folder), "--owner", str(os.getpid())]
+    command += ["--port", str(port), "--dicom-port", "0"]
+    with (layout.logs_folder / "up.log").open("ab") as log:
+        process = subprocess.Popen(
+            tethered(command),
+            env={**environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def check() -> None:
+        if process.poll() is not None:
+            end = (layout.logs_folder / "up.log").read_text(errors="replace").splitlines()[-12:]
+            raise PermanentError(
+                "platform-ended", expected="a running platform", got="\n".join(end), do="read logs/up.log"
+            )
+
+    try:
+        yield _started(layout, process.pid, board, stop, check), check
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _started(layout: Layout, pid: int, board: Board, stop: Stop, check: object) -> Platform:
+    deadline = time.monotonic() + START_PATIENCE_S
+    while time.monotonic() < deadline:
+        if stop.is_set():
+            raise Interrupted
+        check()
+        try:
+            platform = read_platform(layout)
+            if platform.pid == pid and platform.ready:
+                return platform
+        except RadloopError:
+            pass
+        board.say(0, 1, "Triton and seven services")
+        stop.wait(0.2)
+    raise PermanentError(
+        "platform-slow",
+        expected=f"a ready platform within {START_PATIENCE_S:.0f} s",
+        got="none",
+        do="read logs/ in the data folder",
+    )
+
+
+def _wait_for_the_last(layout: Layout, board: Board, stop: Stop) -> None:
+    """Let a platform end that belonged to a demo which was killed: it has noticed, and needs a few seconds."""
+    deadline = time.monotonic() + END_PATIENCE_S
+    while time.monotonic() < deadline and not stop.is_set():
+        try:
+            owner = read_platform(layout).owner
+        except RadloopError:
+            return
+        if not owner or Path(f"/proc/{owner}").exists():
+            return
+        board.say(0, 1, "the platform of the last start is ending")
+        stop.wait(0.2)
+
+
+def _print_next(out: Console, layout: Layout, *, again: bool) -> None:
+    command = "radloop" if shutil.which("radloop") else os.path.relpath(Path(sys.prefix) / "bin" / "radloop")
+    data = f"--data {layout.folder}"
+    lines = [f"The page with plots: {layout.report_folder / 'index.html'}"]
+    if again:
+        lines.append(
+            f"This demo is finished. Another one: choose another folder with --data, or remove {layout.folder}."
+        )
+    lines += [
+        "Type next:",
+        f"  {command} up {data}                    the same platform, with all of this in it; then, in another terminal:",
+        f"  {command} models list {data}",
+        f"  {command} dataset list {data}",
+        f"  {command} events tail --topic label-approved --from-start --no-follow {data}",
+        f"  {command} status {data}",
+    ]
+    for line in lines:
+        out.print(line, markup=False)
