@@ -149,7 +149,7 @@ def _box_means(values: np.ndarray, box: list[int]) -> np.ndarray:
     for axis, size in enumerate(box):
         total = np.cumsum(sums, axis=axis)
         head = np.take(total, range(size - 1, total.shape[axis]), axis=axis)
-        tail = np.take(total, range(0, total.shape[axis] - size), axis=axis)
+        tail = np.take(total, range(total.shape[axis] - size), axis=axis)
         later = tuple(slice(1, None) if other == axis else slice(None) for other in range(sums.ndim))
         head[later] -= tail
         sums = head

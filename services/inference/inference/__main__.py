@@ -1,0 +1,16 @@
+"""Run the service: ``python -m inference``."""
+
+from inference.app import build
+from inference.settings import InferenceSettings
+from radloop.service import run
+from radloop.settings import load
+
+
+def main() -> None:
+    """Load the settings, build the service, run it until it is told to stop."""
+    settings = load(InferenceSettings)
+    run(build(settings), settings.shared)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Triton over gRPC: load and unload by call, predict, and what its errors mean.
+
+A bundle travels to Triton inside the load call (three files: configuration, a program of a few lines, the bundle), so
+that the service and the server share no folder. After a restart Triton knows no model; the service loads again what
+serves. The tensors are those of `bundle_runner.triton_model`, which is installed where Triton runs.
+"""
+
+import json
+
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from inference.domain.messages import PredictionFailure
+from inference.domain.model import PredictionSettings
+from inference.ports import Answer, ModelBroken, ModelNotLoaded, ProgramDied, ProgramFailed
+from radloop.errors import TemporaryError
+
+CONFIG = json.dumps({"backend": "python"})
+
+PROGRAM = b'''"""What Triton's python backend loads for every bundle; the program itself is the installed package `bundle_runner`."""
+
+import os
+import site
+
+# The embedded interpreter ignores PYTHONPATH; without this it would not even find numpy.
+for folder in filter(None, os.environ.get("RADLOOP_TRITON_SITE", "").split(os.pathsep)):
+    site.addsitedir(folder)
+
+from bundle_runner.triton_model import TritonPythonModel  # noqa: E402, F401
+'''
+"""Equal to ``bundle_runner/model.py``; a test holds the two together."""
+
+_OUTPUTS = ("mask", "uncertainty", "embedding", "report")
+
+# Without the two limits on reconnecting, a client that saw Triton restart may not try again for two minutes.
+_CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
+
+class TritonServer:
+    """The port `ModelServer` on a Triton server.
+
+    Parameters
+    ----------
+    url : str
+        Host and port of its gRPC endpoint.
+    predict_timeout_s : float
+        Longest time for one image, waiting in Triton's own queue included.
+    load_timeout_s : float
+        Longest time to load one model.
+    """
+
+    def __init__(self, url: str, *, predict_timeout_s: float, load_timeout_s: float) -> None:
+        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+        self._predict_timeout_s, self._load_timeout_s = predict_timeout_s, load_timeout_s
+
+    def is_ready(self) -> bool:
+        """Whether the server answers. Never raises."""
+        try:
+            return self._client.is_server_ready(client_timeout=2.0)
+        except InferenceServerException:
+            return False
+
+    def loaded(self) -> set[str]:
+        """Return the names of the models that are ready."""
+        try:
+            index = self._client.get_model_repository_index(client_timeout=10.0)
+        except InferenceServerException as error:
+            raise _away(error) from error
+        return {model.name for model in index.models if model.state == "READY"}
+
+    def load(self, name: str, bundle: bytes) -> None:
+        """Load a bundle under a name; see `ModelServer.load`."""
+        try:
+            self._client.load_model(
+                name,
+                config=CONFIG,
+                files={"file:1/model.py": PROGRAM, "file:1/bundle.zip": bundle},
+                client_timeout=self._load_timeout_s,
+            )
+        except InferenceServerException as error:
+            if _code(error) == "UNAVAILABLE":
+                raise _away(error) from error
+            raise ModelBroken(error.message()) from error
+
+    def unload(self, name: str) -> None:
+        """Unload a model; one that is not there is no error."""
+        try:
+            self._client.unload_model(name, client_timeout=self._load_timeout_s)
+        except InferenceServerException as error:
+            if _code(error) in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                raise _away(error) from error
+
+    def predict(
+        self, name: str, image: np.ndarray, affine_ras: np.ndarray, seed: int, settings: PredictionSettings
+    ) -> Answer:
+        """Run a model on one image; see `ModelServer.predict`."""
+        inputs = [
+            triton.InferInput("image", list(image.shape), "FP32"),
+            triton.InferInput("affine", [4, 4], "FP64"),
+        ]
+        inputs[0].set_data_from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+        inputs[1].set_data_from_numpy(np.ascontiguousarray(affine_ras, dtype=np.float64))
+        parameters = {
+            "seed": seed,
+            "members": settings.members,
+            "overlap": "" if settings.overlap is None else repr(settings.overlap),
+        }
+        try:
+            result = self._client.infer(
+                name,
+                inputs,
+                outputs=[triton.InferRequestedOutput(output) for output in _OUTPUTS],
+                parameters=parameters,
+                client_timeout=self._predict_timeout_s,
+            )
+        except InferenceServerException as error:
+            raise self._meaning(error) from error
+        report = json.loads(result.as_numpy("report").tobytes())
+        answer = Answer(
+            mask=result.as_numpy("mask"),
+            uncertainty=result.as_numpy("uncertainty"),
+            embedding=result.as_numpy("embedding"),
+            scores=report["scores"],
+        )
+        if not np.isfinite(list(answer.scores.values())).all():
+            raise ProgramFailed(PredictionFailure.NOT_FINITE, "a score is not finite")
+        return answer
+
+    def _meaning(self, error: InferenceServerException) -> Exception:
+        code = _code(error)
+        if code == "NOT_FOUND" or (code == "UNAVAILABLE" and self.is_ready()):
+            return ModelNotLoaded("model-not-loaded", delay_s=1.0)
+        if code in ("UNAVAILABLE", "CANCELLED"):
+            return _away(error)
+        if code == "INVALID_ARGUMENT":
+            return ProgramFailed(PredictionFailure.UNSUITABLE, error.message())
+        said, _, _ = error.message().partition(":")
+        if said in set(PredictionFailure):
+            return ProgramFailed(PredictionFailure(said), error.message())
+        return ProgramDied("program-died", delay_s=2.0, got=code)
+
+
+def _code(error: InferenceServerException) -> str:
+    return (error.status() or "").removeprefix("StatusCode.")
+
+
+def _away(error: InferenceServerException) -> TemporaryError:
+    return TemporaryError(
+        "triton-away", delay_s=2.0, expected="an answer from Triton", got=_code(error) or "none", do="start Triton"
+    )

@@ -1,0 +1,78 @@
+"""What is plugged into what: the only place that constructs things."""
+
+from functools import partial
+
+from inference.adapters import http
+from inference.adapters.sql import InferenceSqlUnitOfWork, SqlPredictionQueue
+from inference.adapters.triton import TritonServer
+from inference.adapters.wire import WIRE
+from inference.adapters.workers import ModelKeeper, ModelLoader, ObjectSweeper, PredictionWorker
+from inference.domain.messages import AskForPrediction, PredictionRequested, StudyIngested
+from inference.domain.model import PredictionSettings
+from inference.handlers import HANDLERS
+from inference.settings import InferenceSettings
+from radloop.dispatch import Dispatcher
+from radloop.objects import open_objects
+from radloop.service import Service, Worker, assemble
+from radloop.sql import Database
+
+
+def build(settings: InferenceSettings) -> Service:
+    """Construct the service; nothing runs yet, and Triton may be away."""
+    shared = settings.shared
+    database = Database(shared.database_url, "inference")
+    database.migrate("inference.adapters.migrations")
+    objects = open_objects(shared.objects_url)
+    unit_of_work = partial(InferenceSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/inference")
+    chosen = PredictionSettings(settings.members, settings.overlap)
+    handlers = {
+        kind: partial(handler, settings_digest=chosen.digest)
+        if kind in (StudyIngested, PredictionRequested, AskForPrediction)
+        else handler
+        for kind, handler in HANDLERS.items()
+    }
+    dispatch = Dispatcher(handlers, unit_of_work).dispatch
+
+    server = TritonServer(
+        shared.triton_url, predict_timeout_s=settings.predict_timeout_s, load_timeout_s=settings.load_timeout_s
+    )
+    loader = ModelLoader(server, objects, chosen)
+    # Held for longer than an attempt can take: loading, predicting, storing.
+    queue = SqlPredictionQueue(
+        database, settings.place, hold_s=2 * settings.predict_timeout_s + settings.load_timeout_s
+    )
+    keeper = ModelKeeper(server, loader, unit_of_work, dispatch)
+    predicting = PredictionWorker(
+        queue,
+        server,
+        loader,
+        objects,
+        dispatch,
+        chosen,
+        keep_uncertainty=settings.keep_uncertainty,
+        keep_embedding=settings.keep_embedding,
+    )
+    api = http.InferApi(
+        dispatch,
+        unit_of_work,
+        objects,
+        server.is_ready,
+        settings_digest=chosen.digest,
+        wait_s=settings.wait_s,
+        bundle_limit_bytes=settings.bundle_limit_bytes,
+    )
+    return assemble(
+        "inference",
+        shared,
+        database=database,
+        wire=WIRE,
+        handlers=handlers,
+        unit_of_work=unit_of_work,
+        routers=[http.router(api)],
+        workers=[
+            Worker("models", keeper.step, 0.5),
+            *(Worker(f"predictions-{number}", predicting.step, 0.2) for number in range(1, settings.in_flight + 1)),
+            Worker("withdrawn-objects", ObjectSweeper(objects, unit_of_work).step, 1.0),
+        ],
+        on_start=[queue.release_all],
+    )
