@@ -23,12 +23,15 @@ HEADERS: dict[str, tuple[bool, str]] = {
     "ce_specversion": (True, 'Version of CloudEvents: "1.0".'),
     "ce_id": (True, "Identity of the event; the same for every repeat of it. Remember it together with ce_source."),
     "ce_type": (True, "Type of the event: io.radloop.<topic>.v1."),
-    "ce_source": (True, "Who said it: /sites/<site>/<service>."),
+    "ce_source": (True, "Who said it: /<site>/<service>."),
     "ce_time": (True, "When it was said, RFC 3339 in UTC. For people; no logic compares clocks."),
-    "ce_subject": (False, "The record's key once more."),
-    "ce_correlationid": (False, "Id that all events of one chain of cause and effect share."),
-    "ce_causationid": (False, "ce_id of the event this one answers."),
-    "traceparent": (False, "W3C trace context."),
+    "ce_subject": (True, "The record's key once more."),
+    "ce_correlationid": (True, "Id that all events of one chain of cause and effect share."),
+    "ce_causationid": (
+        True,
+        "ce_id of the event this one answers; its own ce_id where a person or the outside began it.",
+    ),
+    "traceparent": (True, "W3C trace context."),
     "content-type": (True, "application/protobuf"),
 }
 
