@@ -1,0 +1,147 @@
+"""The DICOM door: C-ECHO and C-STORE as a service class provider (PS3.4 Annex A and B)."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+
+import pynetdicom
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import Verification
+
+from ingest.adapters.parsing import ENCAPSULATED
+from ingest.adapters.reception import Fate, Receiver, Reception
+from ingest.domain.reasons import RejectReason
+from radloop.errors import PermanentError
+from radloop.telemetry import logger
+
+log = logger(__name__)
+
+# pynetdicom takes the first of its own list that the sender offers; its default begins with Implicit VR, which makes senders
+# rewrite everything.
+TRANSFER_SYNTAXES = [
+    str(uid) for uid in (ExplicitVRLittleEndian, *ENCAPSULATED, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+]
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+"""Refused: Out of Resources. The sender may try again."""
+
+STATUS: dict[RejectReason, int] = {
+    # PS3.4 table B.2-1: Cxxx is "Cannot Understand"; the last digits are ours, the comment says the reason.
+    RejectReason.NOT_DICOM: 0xC000,
+    RejectReason.TRUNCATED: 0xC001,
+    RejectReason.NO_PIXEL_DATA: 0xC002,
+    RejectReason.UNDECODABLE: 0xC003,
+    RejectReason.PIXELS_DIFFER: 0xC004,
+    # PS3.7 C.5.10: Refused: Not authorized.
+    RejectReason.WITHDRAWN: 0x0124,
+}
+
+_COMMENT_LENGTH = 64  # Error Comment (0000,0902) is LO
+
+
+class DicomDoor:
+    """Listens for associations.
+
+    Parameters
+    ----------
+    receiver : Receiver
+    host, port : str, int
+        Port 0 takes a free one; `port` tells which.
+    ae_title : str
+        Our own. Any called AE title is accepted: projects route by it.
+    """
+
+    def __init__(self, receiver: Receiver, *, host: str, port: int, ae_title: str, max_associations: int) -> None:
+        _silence_pynetdicom()
+        self._receiver, self._address = receiver, (host, port)
+        self._receptions: dict[object, Reception] = {}
+        self._lock = threading.Lock()
+        self._ae = AE(ae_title=ae_title)
+        self._ae.maximum_associations = max_associations
+        self._ae.add_supported_context(Verification, TRANSFER_SYNTAXES)
+        for context in AllStoragePresentationContexts:
+            self._ae.add_supported_context(context.abstract_syntax, TRANSFER_SYNTAXES)
+        self._server: pynetdicom.transport.ThreadedAssociationServer | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on; 0 while closed."""
+        return self._server.server_address[1] if self._server else 0
+
+    def open(self) -> None:
+        """Begin to listen.
+
+        Raises
+        ------
+        PermanentError
+            When the port is taken.
+        """
+        handlers: list[tuple[object, Callable[..., object]]] = [
+            (evt.EVT_CONN_OPEN, self._on_connection),
+            (evt.EVT_C_ECHO, lambda _event: SUCCESS),
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_CONN_CLOSE, self._on_close),
+        ]
+        try:
+            self._server = self._ae.start_server(self._address, block=False, evt_handlers=handlers)  # type: ignore[arg-type,assignment]
+        except OSError as error:
+            raise PermanentError(
+                "dicom-port-taken", expected="a free port", got=f"{self._address[1]}", do="set INGEST_DICOM_PORT"
+            ) from error
+        log.info("listening for DICOM associations", port=self.port)
+
+    def close(self) -> None:
+        """Stop listening and abort what is open; senders were not told Success for what is not durable."""
+        self._ae.shutdown()
+        self._server = None
+
+    def _on_connection(self, event: evt.Event) -> None:
+        # Without it each response waits for a delayed acknowledgement: tens of milliseconds per instance.
+        connection = event.assoc.dul.socket.socket
+        if connection is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _on_close(self, event: evt.Event) -> None:
+        with self._lock:
+            reception = self._receptions.pop(event.assoc, None)
+        if reception is not None:
+            reception.close()
+
+    def _reception(self, event: evt.Event) -> Reception:
+        with self._lock:
+            if event.assoc not in self._receptions:
+                called = str(event.assoc.requestor.primitive.called_ae_title or "").strip()
+                self._receptions[event.assoc] = self._receiver.open(called)
+            return self._receptions[event.assoc]
+
+    def _on_store(self, event: evt.Event) -> object:
+        """Answer a C-STORE request; every answer is a status, whatever happened."""
+        try:
+            data = event.request.DataSet.getvalue()
+            outcome = self._reception(event).receive(data, str(event.context.transfer_syntax))
+        except Exception:  # temporary errors of store and index, and what nobody foresaw: nothing was stored
+            log.error("instance not stored, the sender may try again")
+            return _status(OUT_OF_RESOURCES, "could not be stored now")
+        if outcome.fate is Fate.REFUSED or outcome.reason is RejectReason.PIXELS_DIFFER:
+            assert outcome.reason is not None
+            return _status(STATUS[outcome.reason], outcome.reason.value.upper())
+        return SUCCESS
+
+
+def _status(code: int, comment: str) -> object:
+    ds = Dataset()
+    ds.Status = code
+    ds.ErrorComment = comment[:_COMMENT_LENGTH]
+    return ds
+
+
+def _silence_pynetdicom() -> None:
+    """Its logs carry AE titles, UIDs and data sets."""
+    pynetdicom._config.LOG_HANDLER_LEVEL = "none"
+    pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
+    pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,191 @@
+"""What is read from a data set before it is cleaned: the slice header, relative numbers, routing attributes, who it is about."""
+
+import math
+from datetime import datetime, timedelta
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from ingest.adapters.parsing import Parsed, text_of
+from ingest.domain.model import SliceHeader
+from ingest.domain.pseudonyms import PatientIdentity
+from ingest.domain.quarantine import suspicion
+from ingest.domain.routing import RoutingAttributes
+
+_NUMBERS = {
+    "temporal-position": (0x00200100, 0x00209128),
+    "trigger-time-ms": (0x00181060, 0x00209153),
+    "inversion-time-ms": (0x00180082,),
+    "echo-time-ms": (0x00180081,),
+    "b-value-s-mm2": (0x00189087,),
+    "stack-position": (0x00209057,),
+    "instance-number": (0x00200013,),
+    "acquisition-number": (0x00200012,),
+    "patient-weight-kg": (0x00101030,),
+}
+"""Numbers that say when or where within the study, never on which day; the first tag that holds one is used."""
+
+_PRIVATE_B_VALUES = (
+    (0x0019, "SIEMENS MR HEADER", 0x0C),
+    (0x0043, "GEMS_PARM_01", 0x39),
+    (0x2001, "Philips Imaging DD 001", 0x03),
+)
+_GE_B_VALUE_OFFSET = 1e9
+"""GE writes b = 1000 as 1000001000 on newer releases."""
+
+
+def identity_of(parsed: Parsed) -> PatientIdentity:
+    """Return who the instance is about."""
+    return PatientIdentity(issuer=text_of(parsed.ds, 0x00100021), patient_id=text_of(parsed.ds, 0x00100020))
+
+
+def routing_of(parsed: Parsed, called_ae_title: str) -> RoutingAttributes:
+    """Return what projects route by."""
+    ds = parsed.ds
+    return RoutingAttributes(called_ae_title, text_of(ds, 0x00080060), text_of(ds, 0x00180015), text_of(ds, 0x0008103E))
+
+
+def suspicion_of(parsed: Parsed) -> str | None:
+    """Return why a person should look at the pixels first, or None."""
+    ds = parsed.ds
+    overlays = (tag for tag in ds.keys() if tag.group & 0xFF00 == 0x6000 and tag.elem == 0x0102)
+    return suspicion(
+        burned_in_annotation=text_of(ds, 0x00280301),
+        modality=text_of(ds, 0x00080060),
+        sop_class_uid=parsed.sop_class_uid,
+        image_type=_texts(ds, 0x00080008),
+        overlay_in_pixels=any(_number(ds, int(tag)) for tag in overlays),
+    )
+
+
+def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
+    """Return the slice header of an instance that will be stored in ``transfer_syntax_uid``.
+
+    Its place of the pixel data is filled in when the object is written.
+    """
+    ds = parsed.ds
+    bits_stored = _whole(ds, 0x00280101, 0)
+    return SliceHeader(
+        modality=text_of(ds, 0x00080060),
+        sop_class_uid=parsed.sop_class_uid,
+        transfer_syntax_uid=transfer_syntax_uid,
+        image_type=_texts(ds, 0x00080008),
+        rows=_whole(ds, 0x00280010, 0),
+        columns=_whole(ds, 0x00280011, 0),
+        frames=_whole(ds, 0x00280008, 1),
+        samples_per_pixel=_whole(ds, 0x00280002, 1),
+        bits_allocated=_whole(ds, 0x00280100, 0),
+        bits_stored=bits_stored,
+        high_bit=_whole(ds, 0x00280102, bits_stored - 1),
+        signed=_whole(ds, 0x00280103, 0) == 1,
+        position_lps_mm=_vector(ds, 0x00200032, 3),  # type: ignore[arg-type]
+        orientation=_vector(ds, 0x00200037, 6),
+        pixel_spacing_mm=_vector(ds, 0x00280030, 2),  # type: ignore[arg-type]
+        slice_step_mm=_number(ds, 0x00180088) or _number(ds, 0x00180050),
+        rescale_slope=_or(_number(ds, 0x00281053), 1.0),
+        rescale_intercept=_or(_number(ds, 0x00281052), 0.0),
+        numbers=relative_numbers(ds),
+    )
+
+
+def relative_numbers(ds: Dataset) -> dict[str, float]:
+    """Return the fixed list of relative numbers by name; what is absent or not finite is left out.
+
+    Beside those in `_NUMBERS`: ``acquisition-offset-s`` (since Series Time), and for nuclear medicine ``injection-delay-s``
+    (from injection to Series Time), ``injected-dose-bq`` and ``half-life-s``.
+    """
+    numbers = {
+        name: next((v for t in tags if (v := _number(ds, t)) is not None), None) for name, tags in _NUMBERS.items()
+    }
+    if numbers["b-value-s-mm2"] is None:
+        numbers["b-value-s-mm2"] = _private_b_value(ds)
+    numbers["acquisition-offset-s"] = _seconds_between(ds, (0x00080021, 0x00080031), ds, (0x00080022, 0x00080032))
+    tracer = ds.get(0x00540016)
+    if tracer is not None and tracer.VR == "SQ" and tracer.value:
+        item = tracer.value[0]
+        numbers["injection-delay-s"] = _seconds_between(item, (None, 0x00181072), ds, (None, 0x00080031))
+        numbers["injected-dose-bq"] = _number(item, 0x00181074)
+        numbers["half-life-s"] = _number(item, 0x00181075)
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _private_b_value(ds: Dataset) -> float | None:
+    for group, creator, element in _PRIVATE_B_VALUES:
+        for block in range(0x10, 0x18):
+            if text_of(ds, group << 16 | block) == creator:
+                value = _number(ds, group << 16 | block << 8 | element)
+                return value % _GE_B_VALUE_OFFSET if value is not None and group == 0x0043 else value
+    return None
+
+
+def _seconds_between(
+    first: Dataset, first_tags: tuple[int | None, int], then: Dataset, then_tags: tuple[int | None, int]
+) -> float | None:
+    """Seconds from one (date, time) to another; without dates, within one day."""
+    start, end = _moment(first, *first_tags), _moment(then, *then_tags)
+    if start is None or end is None:
+        return None
+    seconds = (end - start).total_seconds()
+    return seconds % 86400 if first_tags[0] is None else seconds
+
+
+def _moment(ds: Dataset, date_tag: int | None, time_tag: int) -> datetime | None:
+    digits, _, fraction = text_of(ds, time_tag).replace(":", "").partition(".")
+    day = text_of(ds, date_tag) if date_tag is not None else ""
+    try:
+        # A date nobody can read (e.g. 20120000) leaves the times of one day, which is what the offset is mostly within.
+        date = (
+            datetime.strptime(day, "%Y%m%d")
+            if day.isdigit() and day[4:6] > "00" and day[6:] > "00"
+            else datetime(2000, 1, 1)
+        )
+        clock = timedelta(
+            hours=int(digits[:2]),
+            minutes=int(digits[2:4] or 0),
+            seconds=int(digits[4:6] or 0),
+            microseconds=int(fraction.ljust(6, "0")[:6]) if fraction else 0,
+        )
+    except ValueError:
+        return None
+    return date + clock
+
+
+def _texts(ds: Dataset, tag: int) -> tuple[str, ...]:
+    value = ds[tag].value if tag in ds else None
+    if not value:
+        return ()
+    return tuple(str(part) for part in value) if isinstance(value, MultiValue) else (str(value),)
+
+
+def _number(ds: Dataset, tag: int) -> float | None:
+    """The first value of a numeric element, None when absent or not a finite number."""
+    if tag not in ds:
+        return None
+    value = ds[tag].value
+    if isinstance(value, MultiValue):
+        value = value[0] if value else None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(ds: Dataset, tag: int, default: int) -> int:
+    number = _number(ds, tag)
+    return default if number is None else int(number)
+
+
+def _vector(ds: Dataset, tag: int, length: int) -> tuple[float, ...] | None:
+    value = ds[tag].value if tag in ds else None
+    if not isinstance(value, MultiValue) or len(value) != length:
+        return None
+    try:
+        numbers = tuple(float(part) for part in value)
+    except (TypeError, ValueError):
+        return None
+    return numbers if all(math.isfinite(number) for number in numbers) else None
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,274 @@
+"""The HTTP door: parse, check the role, build a command, dispatch it, answer. Paths are those of the service's page in docs."""
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ingest.adapters.queries import Queries, case_summary
+from ingest.adapters.reception import Dispatch, Receiver
+from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
+from ingest.adapters.vault import Vault
+from ingest.domain.messages import CompleteStudies, ImportSplit, WithdrawStudy
+from ingest.domain.pseudonyms import PatientIdentity, Pseudonyms
+from ingest.domain.reasons import WithdrawReason
+from radloop.auth import Principal, Role
+from radloop.errors import Forbidden, Invalid, NotFound
+from radloop.http import authenticated
+from radloop.objects import Objects
+from radloop.references import Split
+
+SITE = "*"
+_ANYBODY = (Role.READER, Role.REVIEWER, Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR)
+
+Asking = Annotated[Principal, Depends(authenticated)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FolderUpload(_Body):
+    """A folder on this machine."""
+
+    folder: Path
+
+
+class SeriesToResolve(_Body):
+    """Original Series Instance UIDs, as they stand outside."""
+
+    project_id: str
+    series: list[str]
+
+
+class PatientSplit(_Body):
+    """A patient as known outside, and the split to decide."""
+
+    patient_id: str = Field(min_length=1)
+    issuer: str = ""
+    split: Split
+
+
+class SplitList(_Body):
+    """Splits to decide before the patients are seen."""
+
+    patients: list[PatientSplit]
+
+
+class Withdrawal(_Body):
+    """Which study to forget: by its original UID or by its key."""
+
+    study_instance_uid: str = ""
+    study_key: str = ""
+    reason: WithdrawReason
+
+
+def make_router(
+    *,
+    dispatch: Dispatch,
+    unit_of_work: Callable[..., Any],
+    queries: Queries,
+    receiver: Receiver,
+    objects: Objects,
+    pseudonyms: Pseudonyms,
+    vault: Vault,
+    largest_upload_bytes: int,
+    dicom_address: Callable[[], dict[str, Any]],
+) -> APIRouter:
+    """Return the service's endpoints, each bound to what it needs."""
+    router = APIRouter(prefix="/v1")
+
+    def asking_in(principal: Principal, project_id: str) -> Principal:
+        """Add the roles that the project's members list gives."""
+        with unit_of_work(read_only=True) as uow:
+            project = uow.projects.get(project_id)
+        members = [] if project is None else [(member.subject, Role(member.role.value)) for member in project.members]
+        return principal.with_members(project_id, members)
+
+    def audit(principal: Principal, action: str, target: str) -> None:
+        with unit_of_work() as uow:
+            uow.audit(principal.subject, action, target)
+            uow.commit()
+
+    def uploader(principal: Asking) -> Principal:
+        principal.require(SITE, Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        return principal
+
+    async def body_of(
+        request: Request, _principal: Annotated[Principal, Depends(uploader)]
+    ) -> list[bytes] | FolderUpload:
+        if request.headers.get("content-type", "").startswith("application/json"):
+            try:
+                return FolderUpload.model_validate_json(await request.body())
+            except ValidationError as error:
+                raise Invalid("request-invalid", expected='{"folder": path}', got="other JSON") from error
+        return await files_of(request, largest_upload_bytes)
+
+    @router.post("/uploads", openapi_extra=_UPLOAD_DOCS)
+    def upload(
+        request: Request,
+        principal: Annotated[Principal, Depends(uploader)],
+        body: Annotated[list[bytes] | FolderUpload, Depends(body_of)],
+    ) -> dict[str, Any]:
+        """Take in a .dcm or .zip (multipart part `file`), or a folder of this machine (JSON, site administrator, loopback)."""
+        if not isinstance(body, FolderUpload):
+            return receive_all(receiver, instances_in(body)).as_dict()
+        principal.require(SITE, Role.SITE_ADMIN)
+        if not _is_loopback(request):
+            raise Forbidden(
+                "folder-from-afar", expected="a request from this machine", got="another address", do="upload a zip"
+            )
+        return receive_all(receiver, instances_under(body.folder)).as_dict()
+
+    @router.get("/status")
+    def status(principal: Asking) -> dict[str, Any]:
+        """Counts of everything, the known projects and the DICOM address."""
+        return queries.status() | {"dicom": dicom_address()}
+
+    @router.get("/studies")
+    def studies(
+        principal: Asking, state: str | None = None, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> dict[str, Any]:
+        """Studies in order of key."""
+        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR, Role.PROJECT_LEAD)
+        return {"studies": queries.studies(state, after, limit)}
+
+    @router.get("/studies/{study_key}")
+    def study(study_key: str, principal: Asking) -> dict[str, Any]:
+        """One study: series, cases, rejections, quarantine, differences."""
+        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR, Role.PROJECT_LEAD)
+        return queries.study(study_key)
+
+    @router.get("/studies/{study_key}/identity")
+    def identity(study_key: str, principal: Asking) -> dict[str, Any]:
+        """Whose study it is, outside. Every call is an entry in the audit trail."""
+        principal.require(SITE, Role.SITE_ADMIN)
+        fields = vault.open_fields(queries.sealed_identity(study_key))
+        audit(principal, "re-identify", study_key)
+        return fields
+
+    @router.post("/studies/{study_key}/complete")
+    def complete(study_key: str, principal: Asking) -> dict[str, Any]:
+        """Do not wait for the quiet time of this study."""
+        principal.require(SITE, Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        dispatch(CompleteStudies(study_key))
+        return {"study_key": study_key}
+
+    @router.post("/complete")
+    def complete_all(principal: Asking) -> dict[str, Any]:
+        """Do not wait for the quiet time of anything; `waiting` in /v1/status falls to 0 when all is formed."""
+        principal.require(SITE, Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        dispatch(CompleteStudies(None))
+        return {"waiting": queries.status()["waiting"]}
+
+    @router.get("/rejections")
+    def rejections(principal: Asking) -> dict[str, Any]:
+        """What was refused and why, newest first."""
+        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR, Role.PROJECT_LEAD)
+        return {"rejections": queries.rejections()}
+
+    @router.get("/quarantine")
+    def quarantine(principal: Asking) -> dict[str, Any]:
+        """What waits for a person."""
+        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR)
+        return {"quarantine": queries.quarantine()}
+
+    @router.post("/quarantine/{held_id}/release")
+    def release(held_id: str, principal: Asking) -> dict[str, Any]:
+        """Somebody has looked: let it in."""
+        principal.require(SITE, Role.SITE_ADMIN)
+        study_key = receiver.release(held_id)
+        audit(principal, "release", held_id)
+        return {"study_key": study_key}
+
+    @router.post("/withdraw")
+    def withdraw(body: Withdrawal, principal: Asking) -> dict[str, Any]:
+        """Forget a study everywhere, and refuse it from now on."""
+        principal.require(SITE, Role.SITE_ADMIN)
+        if bool(body.study_instance_uid) == bool(body.study_key):
+            raise Invalid("withdrawal-unclear", expected="study_instance_uid or study_key", got="both or neither")
+        if body.study_key:
+            with unit_of_work(read_only=True) as uow:
+                known = uow.studies.get(body.study_key) is not None or uow.tombstones.has(body.study_key)
+            if not known:
+                raise NotFound("study-unknown", expected="the key of a study that was received", got="another key")
+        study_key = body.study_key or pseudonyms.uid(body.study_instance_uid)
+        dispatch(WithdrawStudy(study_key, body.reason, principal.subject))
+        return {"study_key": study_key}
+
+    @router.put("/projects/{project_id}/split")
+    def import_split(project_id: str, body: SplitList, principal: Asking) -> dict[str, Any]:
+        """Decide the split of patients before they are seen."""
+        asking_in(principal, project_id).require(project_id, Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        patients = tuple((_patient_key(pseudonyms, project_id, patient), patient.split) for patient in body.patients)
+        dispatch(ImportSplit(project_id, patients, principal.subject))
+        return {"patients": len(patients)}
+
+    @router.post("/cases/resolve")
+    def resolve(body: SeriesToResolve, principal: Asking) -> dict[str, Any]:
+        """Which cases were formed from series known outside by these UIDs."""
+        asking_in(principal, body.project_id).require(body.project_id, Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        original = {pseudonyms.uid(series): series for series in body.series}
+        found = queries.cases_of_series(body.project_id, list(original))
+        cases = []
+        for stored in found:
+            series = original[stored.case.series_keys[0]]
+            cases.append({"series": series, "study_key": stored.case.study_key} | case_summary(stored))
+        known = {stored.case.series_keys[0] for stored in found}
+        audit(principal, "resolve", body.project_id)
+        return {"cases": cases, "unknown": [series for key, series in original.items() if key not in known]}
+
+    @router.get("/cases/{case_id}")
+    def manifest(case_id: str, principal: Asking) -> Response:
+        """The manifest of a case."""
+        stored = queries.case(case_id)
+        asking_in(principal, stored.case.project_id).require(stored.case.project_id, *_ANYBODY)
+        return Response(objects.get(stored.case.manifest), media_type="application/json")
+
+    @router.get("/cases/{case_id}/volumes/{channel}")
+    def volume(case_id: str, channel: int, principal: Asking) -> Response:
+        """One channel of a case as NIfTI."""
+        stored = queries.case(case_id)
+        asking_in(principal, stored.case.project_id).require(stored.case.project_id, *_ANYBODY)
+        if not 0 <= channel < len(stored.case.volumes):
+            raise NotFound("channel-unknown", expected=f"a channel below {len(stored.case.volumes)}", got=str(channel))
+        audit(principal, "view", case_id)
+        return Response(objects.get(stored.case.volumes[channel]), media_type="application/octet-stream")
+
+    return router
+
+
+def _patient_key(pseudonyms: Pseudonyms, project_id: str, patient: PatientSplit) -> str:
+    identity = PatientIdentity(issuer=patient.issuer, patient_id=patient.patient_id)
+    # The study UID only matters for patients without an id, which a list cannot name.
+    return pseudonyms.patient_key(project_id, pseudonyms.patient(identity, study_instance_uid=""))
+
+
+def _is_loopback(request: Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:  # no address at all
+        return False
+
+
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+_UPLOAD_DOCS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "array", "items": _BINARY}},
+                }
+            },
+            "application/json": {
+                "schema": {"type": "object", "required": ["folder"], "properties": {"folder": {"type": "string"}}}
+            },
+        },
+    }
+}

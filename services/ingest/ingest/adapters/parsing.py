@@ -1,0 +1,279 @@
+"""From bytes to a pydicom data set, strictly: what is cut off, mislabelled or no DICOM is refused with the reason.
+
+`pydicom.dcmread` is tolerant where this door must not be: it returns what it could read of a truncated file and guesses the
+transfer syntax when the declared one does not fit. So the elements are taken from pydicom's own generator, one by one.
+"""
+
+import logging
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import data_element_generator, read_dataset
+from pydicom.uid import JPEG2000 as JPEG2000Lossy
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from ingest.domain.reasons import Refused, RejectReason
+
+NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+ENCAPSULATED = (
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLossless,
+    RLELossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossy,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+)
+READABLE = frozenset((*NATIVE, *ENCAPSULATED, DeflatedExplicitVRLittleEndian))
+
+PIXEL_DATA = 0x7FE00010
+_LONGEST_INFLATED = 1 << 31
+_ITEM = b"\xfe\xff\x00\xe0"
+_UNDEFINED = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A data set as it came, still identified: in memory only.
+
+    Attributes
+    ----------
+    ds : pydicom.dataset.Dataset
+        Without Pixel Data.
+    transfer_syntax_uid : str
+    pixel_data : bytes
+        Value of (7FE0,0010): native frames cut to the image, or encapsulated items without the delimiter.
+    pixel_vr : str
+        "OB" or "OW".
+    study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid : str
+    """
+
+    ds: Dataset
+    transfer_syntax_uid: str
+    pixel_data: bytes
+    pixel_vr: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+class RefusedInstance(Refused):
+    """An instance was refused after its study was known."""
+
+    def __init__(self, reason: RejectReason, detail: str, study_instance_uid: str, series_instance_uid: str) -> None:
+        super().__init__(reason, detail)
+        self.study_instance_uid, self.series_instance_uid = study_instance_uid, series_instance_uid
+
+
+def configure_libraries() -> None:
+    """Keep pydicom from writing values into warnings and logs, and from judging values that are only passed through."""
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+def is_compressed(transfer_syntax_uid: str) -> bool:
+    """Whether pixel data is encapsulated."""
+    return transfer_syntax_uid in ENCAPSULATED
+
+
+def text_of(ds: Dataset, tag: int) -> str:
+    """Return the first value of a text element, stripped; empty when absent or not text."""
+    if tag not in ds:
+        return ""
+    value = ds[tag].value
+    if isinstance(value, pydicom.multival.MultiValue):
+        value = value[0] if value else ""
+    return "" if value is None else str(value).strip(" \0")
+
+
+def parse(data: bytes, transfer_syntax_uid: str | None = None) -> Parsed:
+    """Read one instance.
+
+    Parameters
+    ----------
+    data : bytes
+        A Part 10 file, or an encoded data set when ``transfer_syntax_uid`` says how it is encoded.
+    transfer_syntax_uid : str, optional
+        As negotiated for the presentation context.
+
+    Raises
+    ------
+    Refused
+        NOT_DICOM, UNDECODABLE, TRUNCATED; as `RefusedInstance` with the study's UIDs once these are known, then also
+        NO_PIXEL_DATA.
+    """
+    fp = BytesIO(data)
+    if transfer_syntax_uid is None:
+        transfer_syntax_uid = _read_file_meta(fp)
+    if transfer_syntax_uid not in READABLE:
+        known = UID(transfer_syntax_uid)
+        name = known.name if known in AllTransferSyntaxes else "unknown"
+        raise Refused(RejectReason.UNDECODABLE, f"transfer syntax not accepted here: {name}")
+    ds = _read_elements(fp, transfer_syntax_uid)
+    uids = [text_of(ds, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018, 0x00080016)]
+    if not all(uids):
+        raise Refused(RejectReason.UNDECODABLE, "no study, series, instance or SOP class UID can be read")
+    try:
+        pixel_data, pixel_vr = _take_pixel_data(ds, transfer_syntax_uid)
+    except Refused as refused:
+        raise RefusedInstance(refused.reason, refused.detail, uids[0], uids[1]) from refused
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        transfer_syntax_uid = ExplicitVRLittleEndian
+    return Parsed(ds, str(transfer_syntax_uid), pixel_data, pixel_vr, *uids)
+
+
+def _read_file_meta(fp: BytesIO) -> str:
+    """Read preamble and group 0002; leave ``fp`` at the data set's first byte."""
+    preamble = fp.read(132)
+    if preamble[128:] != b"DICM":
+        raise Refused(RejectReason.NOT_DICOM, "no DICM prefix after a preamble of 128 bytes (PS3.10 section 7.1)")
+    try:
+        meta = read_dataset(fp, False, True, stop_when=lambda tag, _vr, _length: tag.group > 2)
+        transfer_syntax_uid = text_of(meta, 0x00020010)
+    except Exception as error:  # pydicom raises many kinds for damaged bytes
+        raise Refused(RejectReason.NOT_DICOM, "file meta information that cannot be read") from error
+    if not transfer_syntax_uid:
+        raise Refused(RejectReason.NOT_DICOM, "file meta information without a transfer syntax")
+    return transfer_syntax_uid
+
+
+def _read_elements(fp: BytesIO, transfer_syntax_uid: str) -> Dataset:
+    implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+    little = transfer_syntax_uid != ExplicitVRBigEndian
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        fp = _inflate(fp)
+    _check_first_element(fp, implicit, little)
+    elements: dict[pydicom.tag.BaseTag, RawDataElement | pydicom.DataElement] = {}
+    element, end = None, fp.tell()
+    try:
+        for element in data_element_generator(fp, implicit, little):
+            elements[element.tag] = element
+            end = fp.tell()
+        ds = Dataset(elements)
+        ds.set_original_encoding(implicit, little, _character_set(ds))
+    except EOFError as error:
+        raise Refused(RejectReason.TRUNCATED, "an element of undefined length without its end") from error
+    except Exception as error:  # pydicom raises many kinds for bytes that are not what was declared
+        raise Refused(
+            RejectReason.UNDECODABLE, "a data set that cannot be read in the transfer syntax declared"
+        ) from error
+    size = fp.seek(0, 2)
+    short = isinstance(element, RawDataElement) and element.length not in (_UNDEFINED, len(element.value or b""))
+    if short or end < size:
+        raise _cut_off(ds, "the data set ends inside an element")
+    return ds
+
+
+def _cut_off(ds: Dataset, detail: str) -> Refused:
+    try:
+        uids = text_of(ds, 0x0020000D), text_of(ds, 0x0020000E)
+    except Exception:  # the cut may go through the UIDs themselves
+        uids = "", ""
+    if not all(uids):
+        return Refused(RejectReason.TRUNCATED, detail)
+    return RefusedInstance(RejectReason.TRUNCATED, detail, *uids)
+
+
+def _character_set(ds: Dataset) -> str | list[str]:
+    if 0x00080005 not in ds:
+        return pydicom.charset.default_encoding
+    return pydicom.charset.convert_encodings(ds[0x00080005].value or "")
+
+
+def _check_first_element(fp: BytesIO, implicit: bool, little: bool) -> None:
+    """The first element shows a wrong transfer syntax: its VR letters, and its group, which is 0008 in an image."""
+    start = fp.tell()
+    head = fp.read(6)
+    fp.seek(start)
+    if len(head) < 6:
+        raise Refused(RejectReason.TRUNCATED, "no data set after the file meta information")
+    has_vr = head[4:6].isalpha() and head[4:6].isupper()
+    group = int.from_bytes(head[:2], "little" if little else "big")
+    if has_vr == implicit or group > 0x0010:
+        raise Refused(RejectReason.UNDECODABLE, "a data set encoded in another transfer syntax than the one declared")
+
+
+def _inflate(fp: BytesIO) -> BytesIO:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        plain = inflater.decompress(fp.read(), _LONGEST_INFLATED)
+    except zlib.error as error:
+        raise Refused(RejectReason.UNDECODABLE, "a deflated data set that cannot be inflated") from error
+    if not inflater.eof:
+        raise Refused(RejectReason.TRUNCATED, "a deflated data set without its end")
+    return BytesIO(plain)
+
+
+def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes, str]:
+    """Remove Pixel Data from the data set, check it and return its value and VR."""
+    if PIXEL_DATA not in ds:
+        raise Refused(RejectReason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
+    element = ds.get_item(PIXEL_DATA)
+    del ds[PIXEL_DATA]
+    value = element.value if isinstance(element.value, bytes) else b""
+    encapsulated = isinstance(element, RawDataElement) and element.length == _UNDEFINED
+    if encapsulated != is_compressed(transfer_syntax_uid):
+        declared = "compressed" if is_compressed(transfer_syntax_uid) else "uncompressed"
+        raise Refused(RejectReason.UNDECODABLE, f"a {declared} transfer syntax, and pixel data that is not")
+    if encapsulated:
+        _check_items(value)
+        return value, "OB"
+    size = _native_size(ds)
+    if not value:
+        raise Refused(RejectReason.NO_PIXEL_DATA, "empty Pixel Data (7FE0,0010)")
+    if len(value) < size:
+        raise Refused(RejectReason.TRUNCATED, f"{size} bytes of pixel data expected, {len(value)} there")
+    # Bytes after the image are no image, and could be anything: they are not kept.
+    return value[:size] + bytes(size % 2), "OW" if element.VR is None else str(element.VR)
+
+
+def _native_size(ds: Dataset) -> int:
+    try:
+        samples = (
+            int(ds.get("SamplesPerPixel", 1)) * int(ds.Rows) * int(ds.Columns) * int(ds.get("NumberOfFrames") or 1)
+        )
+        size = -(-samples * int(ds.BitsAllocated) // 8)
+        if str(ds.get("PhotometricInterpretation", "")).strip() == "YBR_FULL_422":
+            size = size * 2 // 3
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Refused(RejectReason.UNDECODABLE, "no usable Rows, Columns or Bits Allocated") from error
+    if size <= 0:
+        raise Refused(RejectReason.NO_PIXEL_DATA, "an image of no rows or no columns")
+    return size
+
+
+def _check_items(value: bytes) -> None:
+    """Every fragment must be an item that is whole (PS3.5 section A.4)."""
+    place = 0
+    while place < len(value):
+        length = int.from_bytes(value[place + 4 : place + 8], "little")
+        if value[place : place + 4] != _ITEM:
+            raise Refused(RejectReason.UNDECODABLE, "encapsulated pixel data whose fragments are no items")
+        place += 8 + length
+    if place != len(value) or place <= 8:
+        raise Refused(RejectReason.TRUNCATED, "encapsulated pixel data that ends inside a fragment")

@@ -1,0 +1,420 @@
+"""Repositories of `ingest` on SQL: each maps one port to its tables."""
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from ingest.adapters.tables import (
+    CASES,
+    DIFFERENCES,
+    HELD,
+    INSTANCES,
+    PROJECTS,
+    RECEPTIONS,
+    REFUSALS,
+    SERIES,
+    SITE_KEYS,
+    SPLITS,
+    STUDIES,
+    TOMBSTONES,
+)
+from ingest.domain.messages import Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
+from ingest.domain.model import (
+    FormedCase,
+    HeldInstance,
+    Instance,
+    Refusal,
+    SeriesRecord,
+    SliceHeader,
+    StudyRecord,
+    StudyState,
+)
+from ingest.domain.reasons import RejectReason, WithdrawReason
+from ingest.ports import NotedRefusal, Series, StoredCase, Study
+from radloop.references import ObjectRef, Split
+from radloop.sql import SqlUnitOfWork, upsert
+
+_HEADER_FIELDS = tuple(field.name for field in dataclasses.fields(SliceHeader))
+_TUPLES = ("image_type", "position_lps_mm", "orientation", "pixel_spacing_mm")
+
+
+def header_to_json(header: SliceHeader) -> str:
+    """Write a slice header as JSON."""
+    return json.dumps([getattr(header, name) for name in _HEADER_FIELDS], separators=(",", ":"))
+
+
+def header_from_json(text: str) -> SliceHeader:
+    """Read what `header_to_json` wrote."""
+    values = dict(zip(_HEADER_FIELDS, json.loads(text), strict=True))
+    for name in _TUPLES:
+        values[name] = None if values[name] is None else tuple(values[name])
+    return SliceHeader(**values)
+
+
+def reference_to_row(ref: ObjectRef) -> dict[str, Any]:
+    """Spread a reference over its three columns."""
+    return {"object_key": ref.key, "object_digest": ref.digest, "object_size": ref.size_bytes}
+
+
+def _reference(row: Any) -> ObjectRef:
+    return ObjectRef(row.object_key, row.object_digest, row.object_size)
+
+
+def _instance(row: Any) -> Instance:
+    return Instance(row.sop_key, row.series_key, row.study_key, _reference(row), header_from_json(row.header))
+
+
+def _study(row: Any) -> Study:
+    record = StudyRecord(row.study_key, row.patient, row.identity)
+    return Study(record, StudyState(row.state), row.generation, row.completed_generation, row.told, row.received_at)
+
+
+class SqlStudies:
+    """`ports.Studies`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def get(self, study_key: str) -> Study | None:
+        row = self._connection.execute(sa.select(STUDIES).where(STUDIES.c.study_key == study_key)).first()
+        return None if row is None else _study(row)
+
+    def save(self, study: Study) -> None:
+        values = dataclasses.asdict(study.record) | {
+            "state": study.state.value,
+            "generation": study.generation,
+            "completed_generation": study.completed_generation,
+            "waiting": study.generation > study.completed_generation,
+            "told": study.told,
+            "received_at": study.received_at,
+        }
+        upsert(self._connection, STUDIES, values, keys=("study_key",))
+
+    def save_series(self, series: Series) -> None:
+        row = dataclasses.asdict(series.record) | {"generation": series.generation}
+        changed = self._connection.execute(
+            SERIES.update()
+            .where(SERIES.c.series_key == series.record.series_key)
+            .values(
+                generation=sa.func.coalesce(
+                    sa.case((SERIES.c.generation < series.generation, series.generation)), SERIES.c.generation
+                )
+            )
+        )
+        if changed.rowcount == 0:
+            self._connection.execute(SERIES.insert().values(**row))
+
+    def series_of(self, study_key: str) -> list[Series]:
+        rows = self._connection.execute(
+            sa.select(SERIES).where(SERIES.c.study_key == study_key).order_by(SERIES.c.series_key)
+        )
+        return [Series(SeriesRecord(row.series_key, row.study_key, row.routing), row.generation) for row in rows]
+
+    def next_due(self, quiet_since: float) -> str | None:
+        query = (
+            sa.select(STUDIES.c.study_key)
+            .where(STUDIES.c.waiting, sa.or_(STUDIES.c.told, STUDIES.c.received_at <= quiet_since))
+            .order_by(STUDIES.c.received_at)
+        )
+        return self._connection.execute(query.limit(1)).scalar()
+
+    def tell_all(self) -> None:
+        self._connection.execute(STUDIES.update().where(STUDIES.c.waiting).values(told=True))
+
+    def forget(self, study_key: str) -> None:
+        of_study = sa.select(INSTANCES.c.sop_key).where(INSTANCES.c.study_key == study_key)
+        self._connection.execute(DIFFERENCES.delete().where(DIFFERENCES.c.sop_key.in_(of_study)))
+        for table in (CASES, HELD, INSTANCES, SERIES, STUDIES):
+            self._connection.execute(table.delete().where(table.c.study_key == study_key))
+
+
+class SqlInstances:
+    """`ports.Instances`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def get(self, sop_key: str) -> Instance | None:
+        row = self._connection.execute(sa.select(INSTANCES).where(INSTANCES.c.sop_key == sop_key)).first()
+        return None if row is None else _instance(row)
+
+    def add(self, instance: Instance, generation: int) -> None:
+        row = {
+            "sop_key": instance.sop_key,
+            "series_key": instance.series_key,
+            "study_key": instance.study_key,
+            "header": header_to_json(instance.header),
+            "generation": generation,
+        }
+        self._connection.execute(INSTANCES.insert().values(**row, **reference_to_row(instance.object)))
+
+    def of_study(self, study_key: str) -> list[tuple[int, Instance]]:
+        query = sa.select(INSTANCES).where(INSTANCES.c.study_key == study_key).order_by(INSTANCES.c.generation)
+        return [(row.generation, _instance(row)) for row in self._connection.execute(query)]
+
+    def note_difference(self, sop_key: str, keywords: Sequence[str], at: float) -> None:
+        self._connection.execute(DIFFERENCES.insert().values(sop_key=sop_key, keywords=json.dumps(keywords), at=at))
+
+
+class SqlReceptions:
+    """`ports.Receptions`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def open(self, reception_id: str, study_key: str) -> None:
+        row = {"reception_id": reception_id, "study_key": study_key}
+        upsert(self._connection, RECEPTIONS, row, keys=("reception_id", "study_key"))
+
+    def close(self, reception_id: str) -> None:
+        self._connection.execute(RECEPTIONS.delete().where(RECEPTIONS.c.reception_id == reception_id))
+
+    def studies(self) -> list[str]:
+        """Return the studies with an open reception."""
+        return list(self._connection.execute(sa.select(RECEPTIONS.c.study_key).distinct()).scalars())
+
+    def ids(self) -> list[str]:
+        """Return the open receptions."""
+        return list(self._connection.execute(sa.select(RECEPTIONS.c.reception_id).distinct()).scalars())
+
+
+class SqlHeld:
+    """`ports.Held`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def get(self, held_id: str) -> HeldInstance | None:
+        row = self._connection.execute(
+            sa.select(HELD).where(HELD.c.held_id == held_id, sa.not_(HELD.c.released))
+        ).first()
+        if row is None:
+            return None
+        return HeldInstance(
+            held_id=row.held_id,
+            reason=RejectReason(row.reason),
+            detail=row.detail,
+            sop_key=row.sop_key,
+            series_key=row.series_key,
+            study_key=row.study_key,
+            object=_reference(row),
+            header=header_from_json(row.header),
+        )
+
+    def add(self, held: HeldInstance, at: float) -> None:
+        row = {
+            "held_id": held.held_id,
+            "reason": held.reason.value,
+            "detail": held.detail,
+            "sop_key": held.sop_key,
+            "series_key": held.series_key,
+            "study_key": held.study_key,
+            "header": header_to_json(held.header),
+            "released": False,
+            "at": at,
+        } | reference_to_row(held.object)
+        upsert(self._connection, HELD, row, keys=("held_id",), update=False)
+
+    def object_keys(self, study_key: str) -> list[str]:
+        """Return the keys of the objects held of a study."""
+        query = sa.select(HELD.c.object_key).where(HELD.c.study_key == study_key, sa.not_(HELD.c.released))
+        return list(self._connection.execute(query).scalars())
+
+    def release(self, held_id: str) -> None:
+        self._connection.execute(HELD.update().where(HELD.c.held_id == held_id).values(released=True))
+
+
+class SqlRefusals:
+    """`ports.Refusals`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def note(self, refusal: Refusal, at: float) -> None:
+        same = (
+            (REFUSALS.c.study_key == refusal.study_key)
+            & (REFUSALS.c.series_key == refusal.series_key)
+            & (REFUSALS.c.reason == refusal.reason.value)
+            & sa.not_(REFUSALS.c.said)
+        )
+        more = REFUSALS.c.instance_count + refusal.instance_count
+        changed = self._connection.execute(REFUSALS.update().where(same).values(instance_count=more, at=at))
+        if changed.rowcount == 0:
+            row = dataclasses.asdict(refusal) | {"reason": refusal.reason.value}
+            self._connection.execute(REFUSALS.insert().values(rejection_id=str(uuid.uuid4()), said=False, at=at, **row))
+
+    def unsaid(self, study_key: str) -> list[NotedRefusal]:
+        query = sa.select(REFUSALS).where(REFUSALS.c.study_key == study_key, sa.not_(REFUSALS.c.said))
+        return [noted_refusal(row) for row in self._connection.execute(query.order_by(REFUSALS.c.at))]
+
+    def mark_said(self, study_key: str) -> None:
+        self._connection.execute(
+            REFUSALS.update().where(REFUSALS.c.study_key == study_key, sa.not_(REFUSALS.c.said)).values(said=True)
+        )
+
+    def next_due(self, quiet_since: float) -> str | None:
+        being_formed = sa.select(STUDIES.c.study_key).where(STUDIES.c.waiting)
+        query = (
+            sa.select(REFUSALS.c.study_key)
+            .where(sa.not_(REFUSALS.c.said), REFUSALS.c.study_key.not_in(being_formed))
+            .group_by(REFUSALS.c.study_key)
+            .having(sa.func.max(REFUSALS.c.at) <= quiet_since)
+        )
+        return self._connection.execute(query.limit(1)).scalar()
+
+    def hurry(self, study_key: str | None) -> None:
+        statement = REFUSALS.update().where(sa.not_(REFUSALS.c.said))
+        if study_key is not None:
+            statement = statement.where(REFUSALS.c.study_key == study_key)
+        self._connection.execute(statement.values(at=0.0))
+
+
+def noted_refusal(row: Any) -> NotedRefusal:
+    """Read a row of the table of refusals."""
+    reason = RejectReason(row.reason)
+    refusal = Refusal(row.study_key, row.series_key, reason, row.instance_count, row.detail)
+    return NotedRefusal(row.rejection_id, refusal, row.said, row.at)
+
+
+class SqlCases:
+    """`ports.Cases`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def of_study(self, study_key: str) -> list[StoredCase]:
+        query = sa.select(CASES).where(CASES.c.study_key == study_key).order_by(CASES.c.project_id, CASES.c.phase)
+        return [stored_case(row) for row in self._connection.execute(query)]
+
+    def add(self, stored: StoredCase) -> None:
+        case = stored.case
+        row = {
+            "case_id": case.case_id,
+            "project_id": case.project_id,
+            "study_key": case.study_key,
+            "series_key": case.series_keys[0],
+            "phase": case.phase,
+            "revision": stored.revision,
+            "patient_key": stored.patient_key,
+            "split": stored.split.value,
+            "body": json.dumps(dataclasses.asdict(case)),
+        }
+        self._connection.execute(CASES.insert().values(**row))
+
+
+def stored_case(row: Any) -> StoredCase:
+    """Read a row of the table of cases."""
+    body = json.loads(row.body)
+    for name in ("series_keys", "shape", "spacing_mm", "affine_lps"):
+        body[name] = tuple(body[name])
+    body["manifest"] = ObjectRef(**body["manifest"])
+    body["volumes"] = tuple(ObjectRef(**volume) for volume in body["volumes"])
+    return StoredCase(FormedCase(**body), row.revision, row.patient_key, Split(row.split))
+
+
+class SqlProjects:
+    """`ports.Projects`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def get(self, project_id: str) -> ProjectConfigured | None:
+        row = self._connection.execute(sa.select(PROJECTS).where(PROJECTS.c.project_id == project_id)).first()
+        return None if row is None else _project(row)
+
+    def save(self, project: ProjectConfigured) -> None:
+        row = {
+            "project_id": project.project_id,
+            "project_version": project.project_version,
+            "body": json.dumps(dataclasses.asdict(project)),
+        }
+        upsert(self._connection, PROJECTS, row, keys=("project_id",))
+
+    def all(self) -> list[ProjectConfigured]:
+        return [_project(row) for row in self._connection.execute(sa.select(PROJECTS).order_by(PROJECTS.c.project_id))]
+
+
+def _project(row: Any) -> ProjectConfigured:
+    body = json.loads(row.body)
+    return ProjectConfigured(
+        project_id=row.project_id,
+        project_version=row.project_version,
+        routing=tuple(RoutingRule(**rule) for rule in body["routing"]),
+        split=SplitPolicy(**body["split"]),
+        phases=PhaseRule(body["phases"]),
+        members=tuple(Member(member["subject"], Role(member["role"])) for member in body["members"]),
+    )
+
+
+class SqlSplits:
+    """`ports.Splits`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def get(self, project_id: str, patient_key: str) -> Split | None:
+        query = sa.select(SPLITS.c.split).where(SPLITS.c.project_id == project_id, SPLITS.c.patient_key == patient_key)
+        value = self._connection.execute(query).scalar()
+        return None if value is None else Split(value)
+
+    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool) -> None:
+        row = {"project_id": project_id, "patient_key": patient_key, "split": split.value, "imported": imported}
+        self._connection.execute(SPLITS.insert().values(**row))
+
+
+class SqlTombstones:
+    """`ports.Tombstones`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def has(self, study_key: str) -> bool:
+        query = sa.select(TOMBSTONES.c.study_key).where(TOMBSTONES.c.study_key == study_key)
+        return self._connection.execute(query).first() is not None
+
+    def add(self, study_key: str, reason: WithdrawReason, at: float) -> None:
+        row = {"study_key": study_key, "reason": reason.value, "at": at, "empty": False}
+        self._connection.execute(TOMBSTONES.insert().values(**row))
+
+    def mark_empty(self, study_key: str) -> None:
+        self._connection.execute(TOMBSTONES.update().where(TOMBSTONES.c.study_key == study_key).values(empty=True))
+
+    def next_full(self) -> str | None:
+        """Return a withdrawn study whose objects are still to be deleted."""
+        query = sa.select(TOMBSTONES.c.study_key).where(sa.not_(TOMBSTONES.c.empty)).order_by(TOMBSTONES.c.at)
+        return self._connection.execute(query.limit(1)).scalar()
+
+
+class SqlSiteKeys:
+    """`ports.SiteKeys`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def fingerprint(self) -> str | None:
+        return self._connection.execute(sa.select(SITE_KEYS.c.fingerprint)).scalar()
+
+    def remember(self, fingerprint: str) -> None:
+        self._connection.execute(SITE_KEYS.insert().values(fingerprint=fingerprint))
+
+
+class SqlIngestUnitOfWork(SqlUnitOfWork):
+    """`ports.IngestUnitOfWork`."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.studies = SqlStudies(self.connection)
+        self.instances = SqlInstances(self.connection)
+        self.receptions = SqlReceptions(self.connection)
+        self.held = SqlHeld(self.connection)
+        self.refusals = SqlRefusals(self.connection)
+        self.cases = SqlCases(self.connection)
+        self.projects = SqlProjects(self.connection)
+        self.splits = SqlSplits(self.connection)
+        self.tombstones = SqlTombstones(self.connection)
+        self.site_keys = SqlSiteKeys(self.connection)
+        return self

@@ -1,0 +1,94 @@
+"""What is plugged into what."""
+
+import time
+from functools import partial
+from typing import Any
+
+from ingest import handlers
+from ingest.adapters.cleaning import Cleaner, load_profile
+from ingest.adapters.dimse import DicomDoor
+from ingest.adapters.forming import Forgetting, Forming
+from ingest.adapters.http import make_router
+from ingest.adapters.parsing import configure_libraries
+from ingest.adapters.queries import Queries
+from ingest.adapters.reception import Receiver
+from ingest.adapters.sql import SqlIngestUnitOfWork
+from ingest.adapters.vault import Vault, load_site_key
+from ingest.adapters.wire import make_wire
+from ingest.domain.messages import CheckSiteKey
+from ingest.domain.pseudonyms import Pseudonyms
+from ingest.settings import IngestSettings
+from radloop.dispatch import Dispatcher
+from radloop.objects import open_objects
+from radloop.service import Service, Worker, assemble
+from radloop.sql import Database
+
+NAME = "ingest"
+
+
+def bind(site: str, pseudonyms: Pseudonyms, clock: Any) -> dict[type, Any]:
+    """Return HANDLERS with everything but the message and the unit of work bound."""
+    extra: dict[Any, dict[str, Any]] = {
+        handlers.accept_instance: {"clock": clock},
+        handlers.hold_instance: {"clock": clock},
+        handlers.release_held: {"clock": clock},
+        handlers.note_refusal: {"clock": clock},
+        handlers.note_difference: {"clock": clock},
+        handlers.record_cases: {"clock": clock, "pseudonyms": pseudonyms, "site": site},
+        handlers.say_refusals: {"site": site},
+        handlers.withdraw_study: {"clock": clock, "site": site},
+    }
+    return {message: partial(handler, **extra.get(handler, {})) for message, handler in handlers.HANDLERS.items()}
+
+
+def build(settings: IngestSettings) -> Service:
+    """Return the service, ready to run; nothing listens yet."""
+    configure_libraries()
+    shared = settings.shared
+    database = Database(shared.database_url, NAME)
+    database.migrate("ingest.adapters.migrations")
+    objects = open_objects(shared.objects_url)
+    pseudonyms = Pseudonyms(load_site_key(settings.site_key_file))
+    vault = Vault(pseudonyms.vault_key)
+    wire = make_wire()
+    unit_of_work = partial(SqlIngestUnitOfWork, database, wire, source=f"/{shared.site}/{NAME}")
+    read_only = partial(unit_of_work, read_only=True)
+    bound = bind(shared.site, pseudonyms, time.time)
+    dispatch = Dispatcher(bound, unit_of_work).dispatch
+    dispatch(CheckSiteKey(pseudonyms.fingerprint))
+    receiver = Receiver(dispatch, read_only, objects, pseudonyms, Cleaner(load_profile(), pseudonyms), vault)
+    door = DicomDoor(
+        receiver,
+        host=settings.dicom_host,
+        port=settings.dicom_port,
+        ae_title=settings.ae_title,
+        max_associations=settings.max_associations,
+    )
+    forming = Forming(dispatch, read_only, objects, vault, site=shared.site, clock=time.time, quiet_s=settings.quiet_s)
+    router = make_router(
+        dispatch=dispatch,
+        unit_of_work=unit_of_work,
+        queries=Queries(database),
+        receiver=receiver,
+        objects=objects,
+        pseudonyms=pseudonyms,
+        vault=vault,
+        largest_upload_bytes=settings.largest_upload_bytes,
+        dicom_address=lambda: {"host": settings.dicom_host, "port": door.port, "ae_title": settings.ae_title},
+    )
+    return assemble(
+        NAME,
+        shared,
+        database=database,
+        wire=wire,
+        handlers=bound,
+        unit_of_work=unit_of_work,
+        routers=[router],
+        workers=[
+            Worker("forming", forming.step, interval_s=0.2),
+            Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
+        ],
+        checks={"dicom": lambda: door.port != 0},
+        on_start=[receiver.sweep, door.open],
+        on_stop=[door.close],
+    )

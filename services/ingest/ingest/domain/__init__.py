@@ -1,0 +1,1 @@
+"""What is true about studies, de-identification and cases; no file, socket, database or DICOM library here."""

@@ -1,0 +1,240 @@
+"""Commands (imperative) and events (past tense). Events mirror `proto/radloop/contracts/{ingest,control_plane}/v1`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord
+from ingest.domain.reasons import RejectReason, WithdrawReason
+from radloop.messages import Message
+from radloop.references import ObjectRef, Split
+
+
+class PhaseRule(StrEnum):
+    """How 4-D series become cases."""
+
+    SPLIT = "split"
+    CHANNELS = "channels"
+
+
+class Role(StrEnum):
+    """What a person may do in a project; the names are `radloop.auth.Role`'s."""
+
+    READER = "reader"
+    REVIEWER = "reviewer"
+    PROJECT_LEAD = "project-lead"
+    SITE_ADMIN = "site-admin"
+    AUDITOR = "auditor"
+
+
+# Heard
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRule:
+    """Matches a series when all its non-empty fields do."""
+
+    called_ae_title: str
+    modality: str
+    body_part: str
+    description_contains: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPolicy:
+    """Shares of patients for validation and test, each 0..0.5."""
+
+    validation_fraction: float
+    test_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person's role in a project."""
+
+    subject: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectConfigured(Message):
+    """A project is set up, or set up anew; what `ingest` needs of it."""
+
+    project_id: str
+    project_version: int
+    routing: tuple[RoutingRule, ...]
+    split: SplitPolicy
+    phases: PhaseRule
+    members: tuple[Member, ...]
+
+
+# Said
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of an ingested study; see `ingest.v1.Case` for units and order."""
+
+    case_id: str
+    series_keys: tuple[str, ...]
+    phase: int
+    phase_count: int
+    manifest: ObjectRef
+    volumes: tuple[ObjectRef, ...]
+    modality: str
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    affine_lps: tuple[float, ...]
+    quantity: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyIngested(Message):
+    """A study, or what arrived late of it, is stored, and a project takes it."""
+
+    study_key: str
+    site: str
+    project_id: str
+    project_version: int
+    revision: int
+    patient_key: str
+    split: Split
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRejected(Message):
+    """Something that was sent could not become a case."""
+
+    study_key: str
+    series_key: str
+    reason: RejectReason
+    instance_count: int
+    site: str
+    rejection_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyWithdrawn(Message):
+    """A study must be forgotten by everybody."""
+
+    study_key: str
+    reason: WithdrawReason
+    site: str
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReception(Message):
+    """Begin: objects of this study are about to be written."""
+
+    reception_id: str
+    study_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReception(Message):
+    """The association or upload is over; nothing it wrote is unaccounted for."""
+
+    reception_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptInstance(Message):
+    """End: the object is stored; the instance counts from now on."""
+
+    instance: Instance
+    study: StudyRecord
+    series: SeriesRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HoldInstance(Message):
+    """Keep an instance, encrypted, until a person has looked at it."""
+
+    held: HeldInstance
+    study: StudyRecord
+    series: SeriesRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRefusal(Message):
+    """Remember that instances were refused; it is said when the sender has gone quiet."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDifference(Message):
+    """The same instance came again with the same pixels and another header; the first is kept."""
+
+    sop_key: str
+    keywords: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteStudies(Message):
+    """Do not wait for the quiet time: one study, or all that wait (None)."""
+
+    study_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCases(Message):
+    """What came of a study: cases that were formed and series that were refused.
+
+    ``generation`` is the study's when its instances were read; what arrived later waits for the next time.
+    """
+
+    study_key: str
+    generation: int
+    cases: tuple[FormedCase, ...]
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SayRefusals(Message):
+    """Say the refusals of one study that have been noted and not yet been said."""
+
+    study_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHeld(Message):
+    """A person has looked: the held instance counts from now on, stored as ``instance.object``."""
+
+    held_id: str
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawStudy(Message):
+    """Forget a study and refuse it from now on; also one that has not come yet."""
+
+    study_key: str
+    reason: WithdrawReason
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetObjects(Message):
+    """The objects of a withdrawn study are gone."""
+
+    study_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSplit(Message):
+    """Decide the split of patients before they are seen; ``patients`` holds (patient_key, split)."""
+
+    project_id: str
+    patients: tuple[tuple[str, Split], ...]
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSiteKey(Message):
+    """The index belongs to one site key; another one would give every patient a second pseudonym."""
+
+    fingerprint: str

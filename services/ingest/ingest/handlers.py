@@ -1,0 +1,322 @@
+"""What `ingest` does: one function per message, ending in the table HANDLERS."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from ingest.domain.messages import (
+    AcceptInstance,
+    Case,
+    CheckSiteKey,
+    CloseReception,
+    CompleteStudies,
+    ForgetObjects,
+    HoldInstance,
+    ImportSplit,
+    NoteDifference,
+    NoteRefusal,
+    OpenReception,
+    ProjectConfigured,
+    RecordCases,
+    ReleaseHeld,
+    SayRefusals,
+    StudyIngested,
+    StudyRejected,
+    StudyWithdrawn,
+    WithdrawStudy,
+)
+from ingest.domain.model import (
+    FormedCase,
+    Instance,
+    Refusal,
+    SeriesRecord,
+    StudyRecord,
+    StudyStep,
+    next_state,
+)
+from ingest.domain.pseudonyms import Pseudonyms
+from ingest.domain.reasons import RejectReason
+from ingest.domain.routing import hashed_split
+from ingest.ports import Clock, IngestUnitOfWork, Series, StoredCase, Study
+from radloop.errors import Conflict, NotFound, PermanentError
+from radloop.messages import Message
+
+
+def configure_project(event: ProjectConfigured, uow: IngestUnitOfWork) -> list[Message]:
+    """Take over a project's routing, split and phase rule; an older version than the known one changes nothing."""
+    known = uow.projects.get(event.project_id)
+    if known is None or known.project_version <= event.project_version:
+        uow.projects.save(event)
+    return []
+
+
+def check_site_key(cmd: CheckSiteKey, uow: IngestUnitOfWork) -> list[Message]:
+    """Bind the index to the site key, or refuse to start with another one."""
+    known = uow.site_keys.fingerprint()
+    if known is None:
+        uow.site_keys.remember(cmd.fingerprint)
+    elif known != cmd.fingerprint:
+        raise PermanentError(
+            "site-key-changed",
+            expected="the site key this index was made with",
+            got="another one",
+            do="restore the file INGEST_SITE_KEY_FILE names; with a new key every patient would get a second pseudonym",
+        )
+    return []
+
+
+def open_reception(cmd: OpenReception, uow: IngestUnitOfWork) -> list[Message]:
+    """Begin: say, before the first object is written, that objects of this study will be."""
+    uow.receptions.open(cmd.reception_id, cmd.study_key)
+    return []
+
+
+def close_reception(cmd: CloseReception, uow: IngestUnitOfWork) -> list[Message]:
+    """The sender is gone, and every object it wrote is in the index."""
+    uow.receptions.close(cmd.reception_id)
+    return []
+
+
+def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """End: count a stored instance. From here on it is the platform's.
+
+    Raises
+    ------
+    Conflict
+        ``study-withdrawn``, or ``instance-exists`` when another sender was first with other bytes.
+    """
+    _refuse_withdrawn(uow, cmd.study.study_key)
+    known = uow.instances.get(cmd.instance.sop_key)
+    if known is not None:
+        if known.object.digest == cmd.instance.object.digest:
+            return []
+        raise Conflict("instance-exists", expected="a new SOP Instance UID", got="one that is stored")
+    _count(uow, cmd.instance, cmd.study, cmd.series, clock())
+    return []
+
+
+def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Keep an instance until a person has looked at it; its study is listed, and the reason is said."""
+    _refuse_withdrawn(uow, cmd.study.study_key)
+    if uow.held.get(cmd.held.held_id) is not None:
+        return []
+    study = uow.studies.get(cmd.study.study_key)
+    state = next_state(study.state if study else None, StudyStep.HOLD)
+    if study is None:
+        uow.studies.save(Study(cmd.study, state, 0, 0, told=False, received_at=clock()))
+    uow.studies.save_series(Series(cmd.series, generation=0))
+    uow.held.add(cmd.held, clock())
+    held = cmd.held
+    uow.refusals.note(Refusal(held.study_key, held.series_key, held.reason, 1, held.detail), clock())
+    return []
+
+
+def release_held(cmd: ReleaseHeld, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Count an instance that a person has looked at.
+
+    Raises
+    ------
+    NotFound
+        When nothing is held under the id (any more).
+    Conflict
+        When the instance is held because its pixels differ from those stored under the same UID.
+    """
+    held = uow.held.get(cmd.held_id)
+    study = uow.studies.get(cmd.instance.study_key)
+    if held is None or study is None:
+        raise NotFound("nothing-held", expected="an instance in quarantine", got="none under this id")
+    _refuse_withdrawn(uow, held.study_key)
+    if held.reason is RejectReason.PIXELS_DIFFER or uow.instances.get(held.sop_key) is not None:
+        raise Conflict(
+            "another-is-stored",
+            expected="an instance held for burned-in text",
+            got="one whose UID belongs to other stored pixels",
+            do="withdraw the study and send it again to replace the first",
+        )
+    (series,) = (s for s in uow.studies.series_of(held.study_key) if s.record.series_key == held.series_key)
+    uow.held.release(cmd.held_id)
+    _count(uow, cmd.instance, study.record, series.record, clock())
+    return []
+
+
+def _refuse_withdrawn(uow: IngestUnitOfWork, study_key: str) -> None:
+    if uow.tombstones.has(study_key):
+        raise Conflict("study-withdrawn", expected="a study that was not withdrawn", got="one that was")
+
+
+def _count(uow: IngestUnitOfWork, instance: Instance, record: StudyRecord, series: SeriesRecord, now: float) -> None:
+    study = uow.studies.get(instance.study_key)
+    state = next_state(study.state if study else None, StudyStep.ACCEPT)
+    generation = study.generation + 1 if study else 1
+    completed = study.completed_generation if study else 0
+    uow.studies.save(Study(record, state, generation, completed, told=False, received_at=now))
+    uow.studies.save_series(Series(series, generation))
+    uow.instances.add(instance, generation)
+
+
+def note_refusal(cmd: NoteRefusal, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Remember that instances were refused."""
+    uow.refusals.note(cmd.refusal, clock())
+    return []
+
+
+def note_difference(cmd: NoteDifference, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Remember for the operator in which attributes a repeated instance differed."""
+    uow.instances.note_difference(cmd.sop_key, cmd.keywords, clock())
+    return []
+
+
+def complete_studies(cmd: CompleteStudies, uow: IngestUnitOfWork) -> list[Message]:
+    """Let waiting studies be looked at without the quiet time.
+
+    Raises
+    ------
+    NotFound
+        When a study is named that is not here.
+    """
+    uow.refusals.hurry(cmd.study_key)
+    if cmd.study_key is None:
+        uow.studies.tell_all()
+        return []
+    study = uow.studies.get(cmd.study_key)
+    if study is None:
+        raise NotFound("study-unknown", expected="the key of a study that was received", got="another key")
+    uow.studies.save(dataclasses.replace(study, told=True))
+    return []
+
+
+def record_cases(
+    cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, pseudonyms: Pseudonyms, site: str
+) -> list[Message]:
+    """Record what came of a study, and say it: one `StudyIngested` per project, `StudyRejected` per reason.
+
+    Raises
+    ------
+    Conflict
+        ``study-withdrawn`` when that happened while the cases were being formed.
+    """
+    _refuse_withdrawn(uow, cmd.study_key)
+    study = uow.studies.get(cmd.study_key)
+    if study is None or study.completed_generation >= cmd.generation:
+        return []
+    known = uow.cases.of_study(cmd.study_key)
+    known_ids = {stored.case.case_id for stored in known}
+    fresh = [case for case in cmd.cases if case.case_id not in known_ids]
+    said: list[Message] = []
+    for project_id in sorted({case.project_id for case in fresh}):
+        cases = [case for case in fresh if case.project_id == project_id]
+        revision = 1 + max((s.revision for s in known if s.case.project_id == project_id), default=0)
+        said.append(_ingest(uow, study, cases, revision, pseudonyms, site))
+    for refusal in cmd.refusals:
+        uow.refusals.note(refusal, clock())
+    said += _say_refusals(uow, cmd.study_key, site)
+    state = study.state
+    if study.generation == cmd.generation:
+        state = next_state(state, StudyStep.FORM if fresh or known else StudyStep.REFUSE)
+    uow.studies.save(dataclasses.replace(study, state=state, completed_generation=cmd.generation))
+    return said
+
+
+def _ingest(
+    uow: IngestUnitOfWork, study: Study, cases: Sequence[FormedCase], revision: int, pseudonyms: Pseudonyms, site: str
+) -> StudyIngested:
+    project_id = cases[0].project_id
+    patient_key = pseudonyms.patient_key(project_id, study.record.patient)
+    split = uow.splits.get(project_id, patient_key)
+    if split is None:
+        project = uow.projects.get(project_id)
+        assert project is not None  # its routing has just taken the study
+        split = hashed_split(project.split, pseudonyms.fraction(project_id, patient_key))
+        uow.splits.decide(project_id, patient_key, split, imported=False)
+    for case in cases:
+        uow.cases.add(StoredCase(case, revision, patient_key, split))
+    names = [field.name for field in dataclasses.fields(Case)]
+    return StudyIngested(
+        study_key=study.record.study_key,
+        site=site,
+        project_id=project_id,
+        project_version=cases[0].project_version,
+        revision=revision,
+        patient_key=patient_key,
+        split=split,
+        cases=tuple(Case(**{name: getattr(case, name) for name in names}) for case in cases),
+    )
+
+
+def say_refusals(cmd: SayRefusals, uow: IngestUnitOfWork, site: str) -> list[Message]:
+    """Say what was refused of a study, once its sender has gone quiet."""
+    return _say_refusals(uow, cmd.study_key, site)
+
+
+def _say_refusals(uow: IngestUnitOfWork, study_key: str, site: str) -> list[Message]:
+    noted = uow.refusals.unsaid(study_key)
+    if noted:
+        uow.refusals.mark_said(study_key)
+    return [
+        StudyRejected(
+            study_key=study_key,
+            series_key=one.refusal.series_key,
+            reason=one.refusal.reason,
+            instance_count=one.refusal.instance_count,
+            site=site,
+            rejection_id=one.rejection_id,
+        )
+        for one in noted
+    ]
+
+
+def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site: str) -> list[Message]:
+    """Put a tombstone, forget the rows and say it; a worker deletes the objects. A repeat changes nothing."""
+    if uow.tombstones.has(cmd.study_key):
+        return []
+    uow.tombstones.add(cmd.study_key, cmd.reason, clock())
+    uow.studies.forget(cmd.study_key)
+    uow.audit(cmd.subject, "withdraw", cmd.study_key)
+    return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
+
+
+def forget_objects(cmd: ForgetObjects, uow: IngestUnitOfWork) -> list[Message]:
+    """Remember that the objects of a withdrawn study are gone."""
+    uow.tombstones.mark_empty(cmd.study_key)
+    return []
+
+
+def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
+    """Decide the split of patients before they are seen.
+
+    Raises
+    ------
+    Conflict
+        When a patient of the list is in another split already: a split is never changed. Nothing is imported then.
+    """
+    for patient_key, split in cmd.patients:
+        known = uow.splits.get(cmd.project_id, patient_key)
+        if known is None:
+            uow.splits.decide(cmd.project_id, patient_key, split, imported=True)
+        elif known is not split:
+            raise Conflict(
+                "split-decided",
+                expected=f"{split} for {patient_key}",
+                got=f"{known}, decided before",
+                do="take the patient off the list: a split is decided once and never changed",
+            )
+    uow.audit(cmd.subject, "import-split", cmd.project_id)
+    return []
+
+
+HANDLERS = {
+    ProjectConfigured: configure_project,
+    CheckSiteKey: check_site_key,
+    OpenReception: open_reception,
+    CloseReception: close_reception,
+    AcceptInstance: accept_instance,
+    HoldInstance: hold_instance,
+    ReleaseHeld: release_held,
+    NoteRefusal: note_refusal,
+    NoteDifference: note_difference,
+    CompleteStudies: complete_studies,
+    RecordCases: record_cases,
+    SayRefusals: say_refusals,
+    WithdrawStudy: withdraw_study,
+    ForgetObjects: forget_objects,
+    ImportSplit: import_split,
+}

@@ -1,0 +1,255 @@
+"""What `ingest` needs: repositories inside a unit of work, and a clock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ingest.domain.messages import ProjectConfigured
+from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord, StudyState
+from ingest.domain.reasons import WithdrawReason
+from radloop.references import Split
+from radloop.uow import UnitOfWork
+
+Clock = Callable[[], float]
+"""Seconds since the epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study as it stands.
+
+    Attributes
+    ----------
+    record : StudyRecord
+    state : StudyState
+    generation : int
+        Grows by one with every instance accepted.
+    completed_generation : int
+        What had been accepted when the study was last looked at; behind ``generation`` while something waits.
+    told : bool
+        Somebody said that it is complete: the quiet time need not pass.
+    received_at : float
+        When the last instance came, seconds since the epoch.
+    """
+
+    record: StudyRecord
+    state: StudyState
+    generation: int
+    completed_generation: int
+    told: bool
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series, and the study's generation when its last instance came."""
+
+    record: SeriesRecord
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase:
+    """A case with what its project made of it."""
+
+    case: FormedCase
+    revision: int
+    patient_key: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class NotedRefusal:
+    """A refusal with its identity; ``said`` once it has been announced."""
+
+    rejection_id: str
+    refusal: Refusal
+    said: bool
+    at: float
+
+
+class Studies(Protocol):
+    """Studies and their series."""
+
+    def get(self, study_key: str) -> Study | None:
+        """Return a study."""
+        ...
+
+    def save(self, study: Study) -> None:
+        """Insert or update a study."""
+        ...
+
+    def save_series(self, series: Series) -> None:
+        """Insert a series, or update its generation; the routing attributes of its first instance stay."""
+        ...
+
+    def series_of(self, study_key: str) -> list[Series]:
+        """Return the series of a study."""
+        ...
+
+    def next_due(self, quiet_since: float) -> str | None:
+        """Return a study that waits and was told complete, or was last sent to before ``quiet_since``."""
+        ...
+
+    def tell_all(self) -> None:
+        """Mark every study that waits as told."""
+        ...
+
+    def forget(self, study_key: str) -> None:
+        """Delete a study, its series and instances."""
+        ...
+
+
+class Instances(Protocol):
+    """Instances that count."""
+
+    def get(self, sop_key: str) -> Instance | None:
+        """Return an instance."""
+        ...
+
+    def add(self, instance: Instance, generation: int) -> None:
+        """Insert an instance as the study's ``generation``-th."""
+        ...
+
+    def of_study(self, study_key: str) -> list[tuple[int, Instance]]:
+        """Return (generation, instance) of a study, in order of arrival."""
+        ...
+
+    def note_difference(self, sop_key: str, keywords: Sequence[str], at: float) -> None:
+        """Remember in which attributes a repeated instance differed."""
+        ...
+
+
+class Receptions(Protocol):
+    """Studies that somebody is writing objects of: what is left here after a crash is swept."""
+
+    def open(self, reception_id: str, study_key: str) -> None:
+        """Begin; a repeat changes nothing."""
+        ...
+
+    def close(self, reception_id: str) -> None:
+        """End."""
+        ...
+
+
+class Held(Protocol):
+    """Instances that wait for a person."""
+
+    def get(self, held_id: str) -> HeldInstance | None:
+        """Return a held instance; None when there is none or it was released."""
+        ...
+
+    def add(self, held: HeldInstance, at: float) -> None:
+        """Insert a held instance; a repeat changes nothing."""
+        ...
+
+    def release(self, held_id: str) -> None:
+        """Mark as released."""
+        ...
+
+
+class Refusals(Protocol):
+    """What was refused and why."""
+
+    def note(self, refusal: Refusal, at: float) -> None:
+        """Add to what has not been said yet of this study, series and reason, or begin anew."""
+        ...
+
+    def unsaid(self, study_key: str) -> list[NotedRefusal]:
+        """Return what has not been said of a study, in order of time."""
+        ...
+
+    def mark_said(self, study_key: str) -> None:
+        """All of a study has been said."""
+        ...
+
+    def next_due(self, quiet_since: float) -> str | None:
+        """Return a study key with something unsaid since before ``quiet_since``, of which nothing waits to be formed."""
+        ...
+
+    def hurry(self, study_key: str | None) -> None:
+        """Make what is unsaid due at once, of one study or of all (None)."""
+        ...
+
+
+class Cases(Protocol):
+    """Cases that were formed."""
+
+    def of_study(self, study_key: str) -> list[StoredCase]:
+        """Return the cases of a study."""
+        ...
+
+    def add(self, stored: StoredCase) -> None:
+        """Insert a case."""
+        ...
+
+
+class Projects(Protocol):
+    """Projects as last configured."""
+
+    def get(self, project_id: str) -> ProjectConfigured | None:
+        """Return a project."""
+        ...
+
+    def save(self, project: ProjectConfigured) -> None:
+        """Insert or replace a project."""
+        ...
+
+    def all(self) -> list[ProjectConfigured]:
+        """Return all projects, in order of id."""
+        ...
+
+
+class Splits(Protocol):
+    """The split of each patient in each project, decided once."""
+
+    def get(self, project_id: str, patient_key: str) -> Split | None:
+        """Return the split, None when nobody has decided."""
+        ...
+
+    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool) -> None:
+        """Insert a decision."""
+        ...
+
+
+class Tombstones(Protocol):
+    """Studies that are to be forgotten and stay forgotten."""
+
+    def has(self, study_key: str) -> bool:
+        """Whether a study was withdrawn."""
+        ...
+
+    def add(self, study_key: str, reason: WithdrawReason, at: float) -> None:
+        """Insert a tombstone whose objects are still to be deleted."""
+        ...
+
+    def mark_empty(self, study_key: str) -> None:
+        """The objects are gone."""
+        ...
+
+
+class SiteKeys(Protocol):
+    """Fingerprint of the key this index belongs to."""
+
+    def fingerprint(self) -> str | None:
+        """Return it; None in a new index."""
+        ...
+
+    def remember(self, fingerprint: str) -> None:
+        """Insert it."""
+        ...
+
+
+class IngestUnitOfWork(UnitOfWork, Protocol):
+    """All of `ingest`'s state in one transaction."""
+
+    studies: Studies
+    instances: Instances
+    receptions: Receptions
+    held: Held
+    refusals: Refusals
+    cases: Cases
+    projects: Projects
+    splits: Splits
+    tombstones: Tombstones
+    site_keys: SiteKeys

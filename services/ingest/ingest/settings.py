@@ -1,0 +1,34 @@
+"""Settings of `ingest`, read once in ``__main__``."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from radloop.settings import ServiceSettings, settings_config
+
+
+class IngestSettings(ServiceSettings):
+    """What `ingest` needs to know beside the shared settings."""
+
+    model_config = settings_config("INGEST_")
+
+    dicom_host: str = "127.0.0.1"
+    """Address the DICOM port listens on; 0.0.0.0 for the whole network."""
+
+    dicom_port: int = Field(default=11112, ge=0, le=65535)
+    """TCP port for C-STORE and C-ECHO; 0 takes a free one."""
+
+    ae_title: str = Field(default="RADLOOP", pattern=r"^[A-Z0-9_-]{1,16}$")
+    """AE title this service answers as. Senders may call it by others: projects route by the title that was called."""
+
+    max_associations: int = Field(default=10, ge=1)
+    """Associations open at the same time; further ones are refused for the moment."""
+
+    site_key_file: Path = Path(".radloop/site-key")
+    """File of the key behind every pseudonym, made on the first start (mode 0600). Back it up; never change it."""
+
+    quiet_s: float = Field(default=10.0, ge=0)
+    """A study is complete when nothing of it came for this many seconds."""
+
+    largest_upload_bytes: int = Field(default=2 << 30, ge=1)
+    """Largest body of an upload, in bytes; it is held in memory."""
