@@ -580,3 +580,14 @@ def test_status_counts_rejections_without_identities(project):
     )
     assert project.get("/v1/status")["rejected_instances"] == {"tilted": 30}
     assert project.client.get("/readyz").status_code == 200
+
+
+def test_values_too_large_for_the_database_are_refused(project):
+    assert project.get(f"/v1/projects/{PROJECT}?version={2**70}", status=422)["error"] == "request-invalid"
+    body = copy.deepcopy(BODY)
+    body["selection"]["seed"] = 2**63
+    assert project.put(body).status_code == 422
+    body["selection"]["seed"] = 2**63 - 1
+    assert project.put(body).status_code == 200
+    (_, record) = project.said("project-configured")
+    assert control_plane_pb2.ProjectConfigured.FromString(record.value).selection.seed == 2**63 - 1

@@ -89,7 +89,7 @@ def router(dispatcher: Dispatcher, unit_of_work: Callable[..., SqlControlPlane])
 
     @api.get("/projects/{project_id}")
     def get_project(
-        project_id: ProjectId, principal: Asking, version: Annotated[int | None, Query(ge=1)] = None
+        project_id: ProjectId, principal: Asking, version: Annotated[int | None, Query(ge=1, lt=2**31)] = None
     ) -> dict[str, Any]:
         """Return a project as it was put, at its newest or a named version."""
         with reading() as uow:
