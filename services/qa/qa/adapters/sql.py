@@ -143,10 +143,10 @@ class SqlReviews(_Repository):
     def counts(self, project_id: str | None) -> dict[str, int]:
         """Return how many reviews stand in each state."""
         columns = self._table.c
-        query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
+        query = sa.select(columns.state, sa.func.count().label("number")).group_by(columns.state)
         if project_id is not None:
             query = query.where(columns.project_id == project_id)
-        found = {state: count for state, count in self._connection.execute(query)}
+        found = {row.state: row.number for row in self._connection.execute(query)}
         return {state.value: found.get(state.value, 0) for state in ReviewState}
 
 
