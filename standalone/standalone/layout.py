@@ -49,6 +49,11 @@ class Layout:
         return self.folder / "auth" / "secret"
 
     @property
+    def site_key_file(self) -> Path:
+        """The key behind every pseudonym: back it up, never change it."""
+        return self.folder / "auth" / "site-key"
+
+    @property
     def events_file(self) -> Path:
         """The event log."""
         return self.folder / "events.db"

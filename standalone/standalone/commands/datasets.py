@@ -45,7 +45,11 @@ def list_datasets(data: DataOption = DEFAULT_DATA, project: ProjectOption = "", 
         print_json(found)
         return
     rows = [
-        [short(_digest(each)), each.get("run_number"), each.get("item_count", len(each.get("items", [])))]
+        [
+            short(_digest(each)),
+            ", ".join(str(run["run_number"]) for run in each["runs"]),
+            ", ".join(f"{count} {split}" for split, count in sorted(each["labels"].items())),
+        ]
         for each in found
     ]
     print_table("", ["dataset", "run", "labels"], rows, empty="No dataset version yet: a training makes the first.")

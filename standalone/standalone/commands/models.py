@@ -32,31 +32,22 @@ def list_models(data: DataOption = DEFAULT_DATA, project: ProjectOption = "", as
     from standalone.client import connect
 
     with connect(data) as client:
-        project_id = the_project(client, project)
-        found = items(client.get("/control-plane/v1/models", project_id=project_id), "models")
-        serving = client.get("/inference/v1/status")["serving"].get(project_id, "")
+        found = items(client.get("/control-plane/v1/models", project_id=the_project(client, project)), "models")
     if as_json:
         print_json(found)
         return
-    rows = [_row(model, serving) for model in found]
-    columns = ["model", "run", "validation Dice", "test Dice", "state"]
-    print_table("", columns, rows, empty="No model yet: radloop train, or radloop models import")
-
-
-def _row(model: dict[str, Any], serving: str) -> list[Any]:
-    metrics = model.get("metrics") or {}
-    state = "serves" if model["model_digest"] == serving else model.get("state", "")
-    return [
-        short(model["model_digest"]),
-        model.get("run_number"),
-        _number(metrics.get("validation_dice")),
-        _number(metrics.get("test_dice")),
-        state,
+    rows = [
+        [
+            short(model["model_digest"]),
+            model["run_number"] or model["origin"],
+            model["train_patient_count"],
+            f"{model['test']['mean']:.3f}" if model["test"] else "",
+            "serves" if model["serving"] else model["outcome"],
+        ]
+        for model in found
     ]
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, (int, float)) else ""
+    columns = ["model", "run", "labelled patients", "test Dice", "state"]
+    print_table("", columns, rows, empty="No model yet: radloop train, or radloop models import")
 
 
 @app.command()

@@ -143,7 +143,7 @@ def collect_status(client: Any) -> dict[str, Any]:
     services = response["services"]
     for name, state in services.items():
         state["status"] = {}
-        if state["ready"] and name != "control-plane":
+        if state["ready"]:
             with contextlib.suppress(RadloopError):
                 state["status"] = client.get(f"/{name}/v1/status")
     projects = []

@@ -97,14 +97,6 @@ def list_projects(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) 
     if as_json:
         print_json(found)
         return
-    rows = [
-        [
-            project["project_id"],
-            project["project_version"],
-            project["model_name"],
-            ", ".join(segment["name"] for segment in project["segments"]),
-        ]
-        for project in found
-    ]
+    rows = [[project["project_id"], project["project_version"], project["model_name"]] for project in found]
     empty = "No project yet: radloop project apply FILE"
-    print_table("", ["project", "version", "model", "segments"], rows, empty=empty)
+    print_table("", ["project", "version", "model"], rows, empty=empty)

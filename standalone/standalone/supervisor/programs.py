@@ -67,13 +67,14 @@ def shared_environment(layout: Layout, triton_port: int) -> dict[str, str]:
     }
 
 
-def own_environment(dicom_port: int) -> dict[str, dict[str, str]]:
+def own_environment(layout: Layout, dicom_port: int) -> dict[str, dict[str, str]]:
     """Return what single services need beside that, by service."""
     return {
         "ingest": {
             "INGEST_DICOM_HOST": HOST,
             "INGEST_DICOM_PORT": str(dicom_port),
             "INGEST_AE_TITLE": AE_TITLE,
+            "INGEST_SITE_KEY_FILE": str(layout.site_key_file.resolve()),
         },
     }
 
@@ -116,7 +117,7 @@ def service_programs(
         Variables of single services that somebody wants otherwise, e.g. ``QA_...``.
     """
     base = clean_environment(environment) | shared_environment(layout, triton_port)
-    own = own_environment(dicom_port)
+    own = own_environment(layout, dicom_port)
     programs = []
     for name in SERVICES:
         prefix = f"{import_name(name).upper()}_"

@@ -1,0 +1,267 @@
+"""The radloop command: it teaches by --help, starts fast, and its errors say what to do."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from radloop.errors import Busy, Conflict, Invalid, NotFound, PermanentError, TemporaryError
+from standalone.client import error_of
+from standalone.commands import labels, models, options, projects, studies
+from standalone.commands.platform import _flat
+from standalone.commands.root import app
+from standalone.demo.cohort import phantom_source
+from standalone.demo.state import Choices, check_same, remember, remembered
+from standalone.layout import Layout, Platform, read_platform
+
+runner = CliRunner()
+
+
+def leaves() -> list[list[str]]:
+    found = []
+    root = get_command(app)
+    for name, command in root.commands.items():
+        if hasattr(command, "commands"):
+            found += [[name, each] for each in command.commands]
+        else:
+            found.append([name])
+    return found
+
+
+@pytest.mark.parametrize("words", leaves(), ids=" ".join)
+def test_every_command_teaches_with_an_example(words: list[str]) -> None:
+    answer = runner.invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
+    assert answer.exit_code == 0
+    assert "Example:" in answer.output
+    assert f"radloop {' '.join(words)}" in answer.output
+
+
+def test_what_the_issue_names_is_there() -> None:
+    names = {" ".join(words) for words in leaves()}
+    assert names >= {
+        "up",
+        "demo",
+        "status",
+        "events tail",
+        "project apply",
+        "project show",
+        "project list",
+        "ingest",
+        "labels import",
+        "models list",
+        "models import",
+        "models promote",
+        "models rollback",
+        "dataset export",
+        "withdraw",
+        "train",
+        "token",
+        "dlq list",
+        "dlq show",
+        "dlq replay",
+    }
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ["numpy", "httpx", "sqlalchemy", "fastapi", "torch", "matplotlib", "pydicom", "google.protobuf"]
+    script = (
+        "import sys\n"
+        "from standalone.commands.root import app\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_error_says_expected_got_and_do_and_ends_with_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "standalone", "status", "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: platform-not-running"
+    assert "  do:       start it with: radloop up" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def answered(status: int, body: Any) -> httpx.Response:
+    return httpx.Response(status, json=body, request=httpx.Request("GET", "http://x/y"))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(404, NotFound), (409, Conflict), (422, Invalid), (503, Busy), (413, PermanentError), (500, TemporaryError)],
+)
+def test_what_a_service_answers_is_raised_in_its_own_words(status: int, kind: type) -> None:
+    error = error_of(answered(status, {"error": "some-code", "expected": "a", "got": "b", "do": "c"}))
+    assert type(error) is kind
+    assert (error.code, error.expected, error.got, error.do) == ("some-code", "a", "b", "c")
+
+
+def test_an_answer_of_somebody_else_is_told_as_it_is() -> None:
+    error = error_of(httpx.Response(502, text="<html>", request=httpx.Request("GET", "http://x/y")))
+    assert (error.code, error.got) == ("unexpected-answer", "status 502 from /y")
+
+
+class Answers:
+    """A platform that gives prepared answers and remembers what it was asked."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers, self.asked = answers, []
+
+    def get(self, path: str, **_: Any) -> Any:
+        return self.answers[path.rsplit("/", 1)[-1]]
+
+    def post(self, path: str, body: Any = None, **arguments: Any) -> Any:
+        self.asked.append((path, body, arguments))
+        answer = self.answers[path.rsplit("/", 1)[-1]]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_the_only_project_need_not_be_named() -> None:
+    one = {"projects": [{"project_id": "only"}]}
+    assert options.the_project(Answers(projects=one), "") == "only"
+    assert options.the_project(Answers(projects=one), "named") == "named"
+    for several in ([], [{"project_id": "a"}, {"project_id": "b"}]):
+        with pytest.raises(Invalid, match="--project NAME"):
+            options.the_project(Answers(projects={"projects": several}), "")
+
+
+def test_a_digest_may_be_shortened_while_it_is_the_only_one() -> None:
+    client = Answers(models={"models": [{"model_digest": "sha256:ab12"}, {"model_digest": "sha256:ab99"}]})
+    assert models.full_digest(client, "p", "ab1") == "sha256:ab12"
+    with pytest.raises(Invalid, match="2 that begin so"):
+        models.full_digest(client, "p", "ab")
+    with pytest.raises(NotFound):
+        models.full_digest(client, "p", "cd")
+
+
+def write_table(
+    folder: Path, rows: list[tuple[str, str]], header: tuple[str, ...] = ("series_instance_uid", "label_path")
+) -> Path:
+    table = folder / "labels.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return table
+
+
+def test_labels_are_imported_by_original_series(tmp_path: Path) -> None:
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).write_bytes(name.encode())
+    rows = labels.read_table(write_table(tmp_path, [("1.1", "a.nii"), ("1.2", "b.nii")]))
+    client = Answers(resolve={"cases": [{"series": "1.1", "case_id": "c1"}]}, labels={"label_version_id": "v"})
+    done, failed = labels.import_rows(client, "p", rows)
+    assert (done, [series for series, _ in failed]) == (1, ["1.2"])
+    path, form, arguments = client.asked[-1]
+    assert (path, form["project_id"]) == ("/labeling/v1/cases/c1/labels", "p")
+    assert arguments["files"]["label"][1] == b"a.nii"
+
+
+def test_a_label_that_is_refused_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").write_bytes(b"x")
+    rows = labels.read_table(write_table(tmp_path, [("1.1", "a.nii")]))
+    client = Answers(resolve={"cases": [{"series": "1.1", "case_id": "c1"}]}, labels=Invalid("label-geometry"))
+    assert labels.import_rows(client, "p", rows) == (0, [["1.1", "label-geometry: "]])
+
+
+def test_a_table_without_its_columns_or_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="series_instance_uid,label_path"):
+        labels.read_table(write_table(tmp_path, [], header=("series", "path")))
+    with pytest.raises(Invalid, match="line 2"):
+        labels.read_table(write_table(tmp_path, [("1.1", "missing.nii")]))
+
+
+def test_files_are_sent_in_zips_without_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "BUNDLE_BYTES", 250)
+    folder = tmp_path / "Doe^John"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.dcm").write_bytes(bytes(100))
+    (folder / "DICOMDIR").write_bytes(b"x")
+    (folder / ".hidden").write_bytes(b"x")
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.writestr("x", b"y")
+    files = [*studies.files_under(folder), *studies.files_under(tmp_path / "more.zip")]
+    sent = list(studies.bundles(files))
+    assert [count for _, _, count in sent] == [3, 1, 2]
+    with zipfile.ZipFile(io.BytesIO(sent[0][1])) as archive:
+        assert archive.namelist() == ["000000.dcm", "000001.dcm", "000002.dcm"]
+
+
+@pytest.mark.parametrize("text", ["{not json", '["a list"]'])
+def test_a_project_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "project.json"
+    file.write_text(text)
+    with pytest.raises(Invalid, match="project-file"):
+        projects.read_project(file)
+
+
+def test_a_project_may_be_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "project.yaml"
+    file.write_text("project_id: p\nsegments:\n  - value: 1\n")
+    assert projects.read_project(file) == {"project_id": "p", "segments": [{"value": 1}]}
+
+
+def test_a_status_is_told_in_words() -> None:
+    status = {"tasks": {"open": 2, "closed": 0}, "waiting": 3, "triton": "ready", "ok": True}
+    assert _flat(status) == ["tasks open 2", "waiting 3", "triton ready"]
+
+
+def platform(pid: int) -> Platform:
+    return Platform("http://127.0.0.1:1", pid, {}, "127.0.0.1", 1, "RADLOOP", "code", True)
+
+
+def test_a_platform_is_found_by_its_file_for_this_user_alone(tmp_path: Path) -> None:
+    import os
+
+    layout = Layout(tmp_path)
+    platform(os.getpid()).write(layout)
+    assert read_platform(layout) == platform(os.getpid())
+    assert layout.platform_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_platform_that_ended_without_saying_so_is_not_found(tmp_path: Path) -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    platform(done.pid).write(Layout(tmp_path))
+    with pytest.raises(NotFound, match="radloop up"):
+        read_platform(Layout(tmp_path))
+    (tmp_path / "platform.json").write_text(json.dumps({"other": 1}))
+    with pytest.raises(PermanentError, match="release"):
+        read_platform(Layout(tmp_path))
+
+
+CHOICES = Choices(
+    seed=1,
+    rounds=1,
+    batch=4,
+    start=2,
+    pool=4,
+    test=2,
+    validation=2,
+    initial_steps=0,
+    update_steps=0,
+    error_share=0.15,
+    cohort="auto",
+)
+
+
+def test_a_demo_goes_on_with_the_options_it_began_with(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert remembered(layout) is None
+    remember(layout, CHOICES, phantom_source())
+    begun, source = remembered(layout)
+    assert (begun, source) == (CHOICES, phantom_source())
+    check_same(CHOICES, begun, layout)
+    other = Choices(**{**vars(CHOICES), "seed": 2})
+    with pytest.raises(Conflict, match="seed 1 \\(not 2\\)"):
+        check_same(other, begun, layout)
