@@ -19,7 +19,8 @@ from labeling.domain.model import (
 )
 from labeling.domain.states import TaskState
 from labeling.domain.task import Task
-from radloop import uow
+from radloop import uow as radloop_uow
+from radloop.errors import Conflict, NotFound
 
 
 class Clock(Protocol):
@@ -280,7 +281,7 @@ class History(Protocol):
         ...
 
 
-class UnitOfWork(uow.UnitOfWork, Protocol):
+class UnitOfWork(radloop_uow.UnitOfWork, Protocol):
     """One transaction over all of it."""
 
     projects: Projects
@@ -294,3 +295,52 @@ class UnitOfWork(uow.UnitOfWork, Protocol):
     reports: Reports
     uploads: Uploads
     history: History
+
+
+def task_of(task_id: str, uow: UnitOfWork) -> Task:
+    """Return a task.
+
+    Raises
+    ------
+    NotFound
+        ``task-unknown``.
+    Conflict
+        ``study-withdrawn``.
+    """
+    task = uow.tasks.get(task_id)
+    if task is None:
+        raise NotFound("task-unknown", expected="the id of a task", got="another id", do="list them: GET /v1/tasks")
+    if uow.studies.withdrawn(task.study_key):
+        raise Conflict(
+            "study-withdrawn",
+            expected="a study that is still there",
+            got="one that was withdrawn; its labels and drafts are deleted",
+            do="take another: POST /v1/tasks/next",
+        )
+    return task
+
+
+def project_of(project_id: str, uow: UnitOfWork) -> Project:
+    """Return a project, or raise `NotFound` (``project-unknown``)."""
+    project = uow.projects.get(project_id)
+    if project is None:
+        raise NotFound(
+            "project-unknown",
+            expected="a project this site has heard of",
+            got="another id",
+            do="set it up in the control plane, and wait until it is announced",
+        )
+    return project
+
+
+def case_of(case_id: str, uow: UnitOfWork) -> Case:
+    """Return a case, or raise `NotFound` (``case-unknown``)."""
+    case = uow.cases.get(case_id)
+    if case is None:
+        raise NotFound(
+            "case-unknown",
+            expected="a case this service has heard of",
+            got="another id, or the id of a withdrawn one",
+            do="wait until its study is announced (GET /v1/studies of ingest), then try again",
+        )
+    return case

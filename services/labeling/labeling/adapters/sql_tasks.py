@@ -113,7 +113,7 @@ class SqlTasks:
             if after is not None:
                 part = part.where(sa.tuple_(*_URGENCY) > sa.tuple_(*(sa.literal(value) for value in after)))
             found += self._all(part.order_by(*_URGENCY).limit(limit))
-        return sorted(found, key=place_of)[:limit]
+        return sorted(found, key=lambda task: task.place)[:limit]
 
     def count(self, project_id: str) -> dict[TaskState, int]:
         """Return the number of tasks by state; of all projects when the id is empty."""
@@ -138,11 +138,6 @@ class SqlTasks:
             for pair in self._connection.execute(pairs):
                 excluded[pair.task_id].append(pair.reader)
         return [_task(row, tuple(excluded[row.task_id])) for row in rows]
-
-
-def place_of(task: Task) -> Place:
-    """Return where a task stands in the order of urgency."""
-    return task.priority, task.round_number, task.rank, task.task_id
 
 
 def _priorities(reader: Reader) -> list[int]:

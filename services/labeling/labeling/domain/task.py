@@ -99,6 +99,11 @@ class Task:
         """1 for an adjudication, 2 for the rest."""
         return ADJUDICATION_PRIORITY if self.reading is Reading.ADJUDICATION else READING_PRIORITY
 
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """Where it stands in the order of urgency: priority, round number, rank, id."""
+        return self.priority, self.round_number, self.rank, self.task_id
+
     def blind(self, case: Case) -> bool:
         """Whether the reader must not see the model's mask.
 

@@ -13,11 +13,10 @@ from labeling.domain.messages import (
     SubmitLabel,
     UploadSwept,
 )
-from labeling.domain.model import Action, Case, DraftEntry, HistoryEntry, LabelVersion, Report
+from labeling.domain.model import Action, DraftEntry, HistoryEntry, LabelVersion, Report
 from labeling.domain.vocabulary import LabelSource, Reading
-from labeling.handlers.leases import project_of, task_of
-from labeling.ports import Clock, UnitOfWork
-from radloop.errors import Conflict, Invalid, NotFound
+from labeling.ports import Clock, UnitOfWork, case_of, project_of, task_of
+from radloop.errors import Conflict, Invalid
 from radloop.messages import Message
 
 
@@ -153,19 +152,6 @@ def report_case(command: ReportCase, uow: UnitOfWork, clock: Clock) -> list[Mess
             note_id=command.report_id if command.note else "",
         )
     ]
-
-
-def case_of(case_id: str, uow: UnitOfWork) -> Case:
-    """Return a case, or raise `NotFound` (``case-unknown``)."""
-    case = uow.cases.get(case_id)
-    if case is None:
-        raise NotFound(
-            "case-unknown",
-            expected="a case this service has heard of",
-            got="another id, or the id of a withdrawn one",
-            do="wait until its study is announced (GET /v1/studies of ingest), then try again",
-        )
-    return case
 
 
 def _keep(label: LabelVersion, action: Action, uow: UnitOfWork) -> LabelSubmitted:

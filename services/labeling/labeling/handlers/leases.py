@@ -4,8 +4,8 @@ from labeling.domain.messages import ExpireLeases, Reader, ReleaseLease, RenewLe
 from labeling.domain.model import Action, HistoryEntry, Project
 from labeling.domain.states import TaskState
 from labeling.domain.task import Task
-from labeling.ports import Clock, UnitOfWork
-from radloop.errors import Conflict, Forbidden, NotFound
+from labeling.ports import Clock, UnitOfWork, project_of, task_of
+from radloop.errors import Forbidden
 from radloop.messages import Message
 
 _EXPIRED_AT_ONCE = 100
@@ -15,6 +15,7 @@ def take_next(command: TakeNext, uow: UnitOfWork, clock: Clock) -> list[Message]
     """Lease the most urgent task: the one the reader holds, else returned to them, else adjudication, else by round and rank."""
     project = project_of(command.project_id, uow)
     now, reader = clock.now(), command.reader
+    expire_leases(ExpireLeases(), uow, clock)  # else what just ran out would not be offered before the worker comes by
     task = (
         uow.tasks.held_in(project.project_id, reader.pseudonym, now)
         or uow.tasks.returned_to(project.project_id, reader)
@@ -92,42 +93,6 @@ def expire_leases(command: ExpireLeases, uow: UnitOfWork, clock: Clock) -> list[
             uow.tasks.save(task)
             _tell(task, Action.EXPIRED, uow, clock, reader=holder)
     return []
-
-
-def task_of(task_id: str, uow: UnitOfWork) -> Task:
-    """Return a task.
-
-    Raises
-    ------
-    NotFound
-        ``task-unknown``.
-    Conflict
-        ``study-withdrawn``.
-    """
-    task = uow.tasks.get(task_id)
-    if task is None:
-        raise NotFound("task-unknown", expected="the id of a task", got="another id", do="list them: GET /v1/tasks")
-    if uow.studies.withdrawn(task.study_key):
-        raise Conflict(
-            "study-withdrawn",
-            expected="a study that is still there",
-            got="one that was withdrawn; its labels and drafts are deleted",
-            do="take another: POST /v1/tasks/next",
-        )
-    return task
-
-
-def project_of(project_id: str, uow: UnitOfWork) -> Project:
-    """Return a project, or raise `NotFound` (``project-unknown``)."""
-    project = uow.projects.get(project_id)
-    if project is None:
-        raise NotFound(
-            "project-unknown",
-            expected="a project this site has heard of",
-            got="another id",
-            do="set it up in the control plane, and wait until it is announced",
-        )
-    return project
 
 
 def _take(task: Task, lease_id: str, reader: Reader, project: Project, uow: UnitOfWork, clock: Clock) -> None:

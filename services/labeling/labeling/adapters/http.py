@@ -1,0 +1,57 @@
+"""The HTTP API in one router; its parts stand in `http_tasks`, `http_drafts` and `http_labels`."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from labeling.adapters import http_drafts, http_labels, http_tasks
+from labeling.adapters.access import EVERYBODY, member
+from labeling.adapters.api import Api
+from labeling.domain.states import TaskState
+from radloop.auth import EVERY_PROJECT, Principal
+from radloop.http import authenticated
+
+Who = Annotated[Principal, Depends(authenticated)]
+
+
+def router(api: Api) -> APIRouter:
+    """Return all endpoints of the service."""
+    routes = APIRouter()
+
+    @routes.get("/v1/status", tags=["status"])
+    def status(principal: Who, project_id: str = "") -> dict[str, Any]:
+        """Count the tasks by state, of one project or (for a role that holds for the whole site) of all."""
+        with api.unit_of_work(read_only=True) as uow:
+            if project_id:
+                member(principal, project_id, uow, *EVERYBODY)
+            else:
+                principal.require(EVERY_PROJECT, *EVERYBODY)
+            counts = uow.tasks.count(project_id)
+        return {"tasks": {state.value: counts.get(state, 0) for state in TaskState}}
+
+    @routes.get("/v1/projects/{project_id}/segments", tags=["projects"])
+    def segments(principal: Who, project_id: str) -> dict[str, Any]:
+        """Return the segments a label of the project may hold, and how long a lease lasts."""
+        with api.unit_of_work(read_only=True) as uow:
+            member(principal, project_id, uow, *EVERYBODY)
+            project = uow.projects.get(project_id)
+        return {
+            "project_id": project.project_id,
+            "project_version": project.version,
+            "lease_s": project.lease_s,
+            "segments": [
+                {
+                    "value": s.value,
+                    "name": s.name,
+                    "color": s.color,
+                    "type": {"value": s.type.value, "scheme": s.type.scheme, "meaning": s.type.meaning},
+                    "category": {"value": s.category.value, "scheme": s.category.scheme, "meaning": s.category.meaning},
+                    "always_present": s.always_present,
+                }
+                for s in project.segments
+            ],
+        }
+
+    for part in (http_tasks, http_drafts, http_labels):
+        routes.include_router(part.router(api))
+    return routes

@@ -1,0 +1,199 @@
+"""What readers get to see of tasks, labels and history, as JSON. Neither the arm nor the round's scores are in any of it."""
+
+import base64
+import json
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from labeling.domain.model import Case, HistoryEntry, LabelVersion, Project
+from labeling.domain.states import TaskState
+from labeling.domain.task import Task
+from labeling.ports import Place, UnitOfWork
+from radloop.errors import Invalid
+
+
+class LeaseView(BaseModel):
+    """The lease you hold: renew it before it expires."""
+
+    lease_id: str
+    expires_at: datetime
+    lease_s: int
+
+
+class CaseView(BaseModel):
+    """What is to be labelled: shape and spacing along (i, j, k), affine to LPS in mm, 16 numbers, row-major."""
+
+    modality: str
+    quantity: str
+    channels: int
+    shape: list[int]
+    spacing_mm: list[float]
+    affine_lps: list[float]
+
+
+class TaskView(BaseModel):
+    """One reading asked for."""
+
+    task_id: str
+    case_id: str
+    study_key: str
+    project_id: str
+    state: str
+    reading: str
+    round_id: str
+    round_number: int
+    rank: int
+    reasons: list[str]
+    """Why the case was flagged; empty where the reading is blind."""
+    returned: list[str]
+    """Why QA sent the last answer back; empty if it did not."""
+    attempt: int
+    blind: bool
+    proposal_available: bool
+    label_version_ids: list[str]
+    """For an adjudication: the labels to decide between."""
+    held_by: str
+    """"you", "somebody-else" or ""."""
+    lease: LeaseView | None
+    draft_sequence: int
+    """Last entry of your draft; 0 for none."""
+    case: CaseView | None
+    """None once the study was withdrawn."""
+    created_at: datetime
+
+
+class TaskPage(BaseModel):
+    """Tasks, most urgent first; ask again with ``after=next`` until next is null."""
+
+    tasks: list[TaskView]
+    next: str | None
+
+
+class LabelView(BaseModel):
+    """A label version."""
+
+    label_version_id: str
+    task_id: str
+    reader: str
+    source: str
+    reading: str
+    attempt: int
+    project_version: int
+    started_from_model: bool
+    segments: list[dict[str, Any]]
+    digest: str
+    made_at: datetime
+
+
+class HistoryView(BaseModel):
+    """What happened to a case, oldest first: who (pseudonym; empty for the platform) did what, when."""
+
+    case_id: str
+    labels: list[LabelView]
+    entries: list[dict[str, Any]]
+
+
+def task_view(task: Task, me: str, now: datetime, uow: UnitOfWork) -> TaskView:
+    """Show a task to a person (pseudonym)."""
+    case, project = uow.cases.get(task.case_id), uow.projects.get(task.project_id)
+    task.expire(now)  # as it stands now, whether or not the worker has come by; nothing is saved here
+    offered = task.offered_prediction(case) if case else ""
+    return TaskView(
+        task_id=task.task_id,
+        case_id=task.case_id,
+        study_key=task.study_key,
+        project_id=task.project_id,
+        state=task.state,
+        reading=task.reading,
+        round_id=task.round_id,
+        round_number=task.round_number,
+        rank=task.rank,
+        reasons=list(task.shown_reasons(case)) if case else [],
+        returned=list(task.returned),
+        attempt=task.attempt,
+        blind=task.blind(case) if case else True,
+        proposal_available=bool(offered and uow.predictions.get(offered)),
+        label_version_ids=list(task.label_version_ids),
+        held_by=_holder(task, me, now),
+        lease=_lease(task, me, now, project),
+        draft_sequence=uow.drafts.last(task.task_id, me),
+        case=_case(case) if case else None,
+        created_at=task.created_at,
+    )
+
+
+def label_view(label: LabelVersion) -> LabelView:
+    """Show a label version."""
+    return LabelView(
+        label_version_id=label.label_version_id,
+        task_id=label.task_id,
+        reader=label.reader,
+        source=label.source,
+        reading=label.reading,
+        attempt=label.attempt,
+        project_version=label.project_version,
+        started_from_model=label.started_from_model,
+        segments=[{"value": s.value, "state": s.state.value} for s in label.segments],
+        digest=label.mask.digest,
+        made_at=label.made_at,
+    )
+
+
+def entry_view(entry: HistoryEntry) -> dict[str, Any]:
+    """Show an entry of a case's history."""
+    return {
+        "at": entry.at.isoformat(),
+        "action": entry.action.value,
+        "reader": entry.reader,
+        "task_id": entry.task_id,
+        "label_version_id": entry.label_version_id,
+        "detail": entry.detail,
+    }
+
+
+def cursor(place: Place) -> str:
+    """Return a place in the worklist as an opaque text."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def place(text: str) -> Place:
+    """Return the place a cursor stands for.
+
+    Raises
+    ------
+    Invalid
+        ``cursor-unreadable``.
+    """
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        priority, round_number, rank, task_id = json.loads(base64.urlsafe_b64decode(padded))
+        return int(priority), int(round_number), int(rank), str(task_id)
+    except (ValueError, TypeError) as error:
+        raise Invalid("cursor-unreadable", expected="next of the page before", got="something else") from error
+
+
+def _holder(task: Task, me: str, now: datetime) -> str:
+    if not task.live(now):
+        return ""
+    return "you" if task.reader == me else "somebody-else"
+
+
+def _lease(task: Task, me: str, now: datetime, project: Project | None) -> LeaseView | None:
+    if not task.held_by(me, now) or task.state is not TaskState.LEASED or task.lease_expires_at is None:
+        return None
+    return LeaseView(
+        lease_id=task.lease_id, expires_at=task.lease_expires_at, lease_s=project.lease_s if project else 0
+    )
+
+
+def _case(case: Case) -> CaseView:
+    return CaseView(
+        modality=case.modality,
+        quantity=case.quantity,
+        channels=len(case.volumes),
+        shape=list(case.shape),
+        spacing_mm=list(case.spacing_mm),
+        affine_lps=list(case.affine_lps),
+    )

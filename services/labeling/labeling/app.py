@@ -1,0 +1,55 @@
+"""What is plugged into what. The only place that constructs things."""
+
+from functools import partial
+
+from labeling.adapters import housekeeping, http
+from labeling.adapters.api import Api, Limits
+from labeling.adapters.clock import SystemClock
+from labeling.adapters.sql import LabelingUnitOfWork
+from labeling.adapters.wire import WIRE
+from labeling.handlers import HANDLERS
+from labeling.ports import Clock
+from labeling.settings import LabelingSettings
+from radloop.dispatch import Dispatcher
+from radloop.objects import open_objects
+from radloop.service import Service, Worker, assemble
+from radloop.sql import Database
+
+_HOUSEKEEPING_S = 5.0
+
+
+def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
+    """Build the service; tests give their own clock."""
+    shared = settings.shared
+    time = clock or SystemClock()
+    database = Database(shared.database_url, "labeling")
+    database.migrate("labeling.adapters.migrations")
+    objects = open_objects(shared.objects_url)
+    unit_of_work = partial(LabelingUnitOfWork, database, WIRE, source=f"/{shared.site}/labeling")
+    handlers = {message: partial(handler, clock=time) for message, handler in HANDLERS.items()}
+    dispatcher = Dispatcher(handlers, unit_of_work)
+    limits = Limits(
+        upload=settings.upload_max_bytes,
+        draft_entry=settings.draft_entry_max_bytes,
+        draft_request=settings.draft_request_max_bytes,
+    )
+    return assemble(
+        "labeling",
+        shared,
+        database=database,
+        wire=WIRE,
+        handlers=handlers,
+        unit_of_work=unit_of_work,
+        routers=[http.router(Api(dispatcher, unit_of_work, objects, time, limits))],
+        workers=[
+            Worker("lease-expiry", partial(housekeeping.expire_leases, dispatcher), settings.expiry_interval_s),
+            Worker("purge", partial(housekeeping.purge_study, dispatcher, unit_of_work, objects), _HOUSEKEEPING_S),
+            Worker(
+                "upload-sweep",
+                partial(
+                    housekeeping.sweep_upload, dispatcher, unit_of_work, objects, time, settings.abandoned_upload_s
+                ),
+                _HOUSEKEEPING_S,
+            ),
+        ],
+    )
