@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from control_plane.domain.project import (
+from control_plane.domain.configuration import (
     CodedTerm,
     Member,
     MemberRole,

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from control_plane.domain.project import Member, MemberRole, Project, RoutingRule, check_data_only, check_may_appoint
+from control_plane.domain.configuration import Member, MemberRole, RoutingRule
+from control_plane.domain.data_only import check_data_only
+from control_plane.domain.project import Project, check_may_appoint
 from radloop.errors import Conflict, Forbidden, Invalid
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from control_plane.adapters.sql import SETTINGS
-from control_plane.domain.project import MemberRole, PhaseRule, ProjectSettings, PromotionMode, Strategy
+from control_plane.domain.configuration import MemberRole, PhaseRule, ProjectSettings, PromotionMode, Strategy
 from radloop.errors import Invalid
 
 # Lower-case letters, digits and "-": usable in file names, URLs, topics and Triton's model names without escaping.

@@ -13,7 +13,8 @@ from control_plane.adapters.catalogue_views import SqlCatalogueViews
 from control_plane.adapters.curve_views import SqlCurveViews
 from control_plane.adapters.views import SqlViews
 from control_plane.domain import messages
-from control_plane.domain.project import Project, ProjectSettings, Segment
+from control_plane.domain.configuration import ProjectSettings, Segment
+from control_plane.domain.project import Project
 from control_plane.ports import RegisteredModel, WishKind
 from radloop.references import CaseDice, ObjectRef
 from radloop.sql import SqlUnitOfWork, upsert

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from control_plane.domain.project import ProjectSettings
+from control_plane.domain.configuration import ProjectSettings
 from radloop.messages import Message
 from radloop.references import Arm, CaseDice, ObjectRef, Score, Split
 
