@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edge_miner.adapters.metrics import FLAGS, OPEN_ROUNDS, ROUNDS_ENDED
 from edge_miner.domain.messages import AskPredictions, DrawSample, EdgeCaseFlagged, FlagBatch, StartCold
-from edge_miner.domain.model import EntryState, Round, RoundState
+from edge_miner.domain.model import EntryState, Project, Round, RoundState
 from edge_miner.ports import UnitOfWork
 from radloop.dispatch import Dispatcher
 from radloop.messages import Message

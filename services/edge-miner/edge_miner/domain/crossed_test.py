@@ -34,8 +34,9 @@ class CrossedTest:
 def crossed_test(differences: np.ndarray) -> CrossedTest:
     """Test the mean of paired differences with patients and seeds as crossed random effects.
 
-    ``se^2 = (MS_patient + MS_seed - MS_residual) / (P S)``. Where an estimated variance comes out so negative that nothing
-    positive is left, the larger of the two mean squares stands alone, which can only widen the interval.
+    ``se^2 = (MS_patient + MS_seed - MS_residual) / (P S)``. Where the estimated variances of patients and seeds come out so
+    negative that nothing positive is left, the largest of the three mean squares stands alone, which can only widen the
+    interval.
 
     Parameters
     ----------
@@ -66,8 +67,10 @@ def crossed_test(differences: np.ndarray) -> CrossedTest:
     spread = ms_patient**2 / (patients - 1) + ms_seed**2 / (seeds - 1)
     spread += ms_residual**2 / ((patients - 1) * (seeds - 1))
     if variance <= 0:
-        variance, count = max((ms_patient, patients), (ms_seed, seeds))
-        spread = variance**2 / (count - 1)
+        variance, freedom = max(
+            (ms_patient, patients - 1), (ms_seed, seeds - 1), (ms_residual, (patients - 1) * (seeds - 1))
+        )
+        spread = variance**2 / freedom
     error = math.sqrt(variance / (patients * seeds))
     if error == 0:
         return CrossedTest(mean, 0.0, math.inf, mean, mean, 1.0 if mean == 0 else 0.0)

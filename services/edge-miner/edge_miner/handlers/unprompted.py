@@ -80,7 +80,8 @@ def flag_reported(event: EdgeCaseReported, uow: UnitOfWork, clock: Clock) -> lis
         state=RoundState.FLAGGED,
         closed_at=clock(),
         batch_size=1,
-        pool_size=uow.cases.eligible_count(event.project_id),
+        pool_size=1,  # nothing was drawn: the case itself is all there was to choose from
+        patient_count=1,
         sample_size=1,
     )
     member = PoolMember(
