@@ -4,6 +4,8 @@ No event waits for another: each is stored by itself and joined when somebody as
 belongs to a withdrawn study is not stored again, whenever it comes.
 """
 
+from collections.abc import Callable
+
 from control_plane.domain import messages
 from control_plane.domain.lineage import served_before
 from control_plane.domain.project import Project, check_may_appoint, known
@@ -187,7 +189,7 @@ def record_deployment(event: messages.ModelDeployed, uow: UnitOfWork) -> list[Me
     return []
 
 
-HANDLERS = {
+HANDLERS: dict[type, Callable[..., list[Message]]] = {
     messages.ConfigureProject: configure_project,
     messages.PromoteModel: promote_model,
     messages.RollBack: roll_back,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from control_plane.domain.configuration import MemberRole, ProjectSettings, Segment
 from control_plane.domain.data_only import check_data_only
@@ -122,12 +122,13 @@ def check_settings(settings: ProjectSettings) -> None:
         Names what was expected, what came and what to do.
     """
     check_data_only(dataclasses.asdict(settings))
-    for what, values in (
+    lists: tuple[tuple[str, list[Any]], ...] = (
         ("segment values", [segment.value for segment in settings.segments]),
         ("segment names", [segment.name for segment in settings.segments]),
         ("segment colours", [segment.color.lower() for segment in settings.segments]),
         ("members with their role", [(member.subject, member.role) for member in settings.members]),
-    ):
+    )
+    for what, values in lists:
         if twice := [value for value in values if values.count(value) > 1]:
             got = str(twice[0]) if what != "members with their role" else "one twice"
             raise Invalid("not-unique", expected=f"{what} that differ", got=got, do="change or remove one of the two")
