@@ -1,5 +1,7 @@
 """The worker that checks labels: what it reads, what it compares, what it does when something cannot be read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ class Bench:
     def dispatch(self, command, cause) -> None:
         self.commands.append(command)
         label = self.uow.labels.get(command.label_version_id)
-        self.uow.labels.save(LabelVersion(**{**_fields(label), "outcome": Outcome.CHECKED}))
+        self.uow.labels.save(replace(label, outcome=Outcome.CHECKED))
 
     def put(self, name: str, array: np.ndarray) -> ObjectRef:
         return self.objects.put(f"labeling/study/{name}.nii", write_nifti(Volume(array, AFFINE)))
@@ -44,29 +46,25 @@ class Bench:
     def label(self, name: str, ref: ObjectRef, reading: Reading = Reading.FIRST) -> None:
         self.uow.labels.save(
             LabelVersion(
-                name,
-                "review",
-                "task",
-                "case",
-                "study",
-                "project",
-                1,
-                "anna",
-                LabelSource.READER,
-                reading,
-                ref,
-                (),
+                label_version_id=name,
+                review_id="review",
+                task_id="task",
+                case_id="case",
+                study_key="study",
+                project_id="project",
+                project_version=1,
+                reader="anna",
+                source=LabelSource.READER,
+                reading=reading,
+                mask=ref,
+                segments=SPOKEN,
                 started_from_model=False,
                 attempt=1,
-            )  # fmt: skip
+            )
         )
 
     def predict(self, name: str, ref: ObjectRef) -> None:
         self.uow.cases.save_prediction(KnownPrediction(name, "case", "study", "project", ref))
-
-
-def _fields(label):
-    return {name: getattr(label, name) for name in label.__dataclass_fields__}
 
 
 @pytest.fixture
