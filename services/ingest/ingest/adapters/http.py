@@ -12,7 +12,7 @@ from ingest.adapters.queries import Queries, case_summary
 from ingest.adapters.reception import Dispatch, Receiver
 from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import CompleteStudies, ImportSplit, WithdrawStudy
+from ingest.domain.messages import CompleteStudies, ImportSplit, ProjectConfigured, WithdrawStudy
 from ingest.domain.pseudonyms import PatientIdentity, Pseudonyms
 from ingest.domain.reasons import WithdrawReason
 from radloop.auth import Principal, Role
@@ -81,10 +81,14 @@ def make_router(
     """Return the service's endpoints, each bound to what it needs."""
     router = APIRouter(prefix="/v1")
 
+    def project_of(project_id: str) -> ProjectConfigured | None:
+        with unit_of_work(read_only=True) as uow:
+            project: ProjectConfigured | None = uow.projects.get(project_id)
+        return project
+
     def asking_in(principal: Principal, project_id: str) -> Principal:
         """Add the roles that the project's members list gives."""
-        with unit_of_work(read_only=True) as uow:
-            project = uow.projects.get(project_id)
+        project = project_of(project_id)
         members = [] if project is None else [(member.subject, Role(member.role.value)) for member in project.members]
         return principal.with_members(project_id, members)
 
@@ -211,6 +215,13 @@ def make_router(
     def resolve(body: SeriesToResolve, principal: Asking) -> dict[str, Any]:
         """Which cases were formed from series known outside by these UIDs."""
         asking_in(principal, body.project_id).require(body.project_id, Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        if project_of(body.project_id) is None:
+            raise NotFound(
+                "project-unknown",
+                expected="a configured project",
+                got="another id",
+                do="wait a moment, or configure it",
+            )
         original = {pseudonyms.uid(series): series for series in body.series}
         found = queries.cases_of_series(body.project_id, list(original))
         cases = []

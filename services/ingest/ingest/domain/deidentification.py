@@ -90,7 +90,8 @@ class Profile:
 
     def _decide(self, tag: int, vr: str) -> Action:
         group, element = tag >> 16, tag & 0xFFFF
-        if group % 2 or element == 0:  # private attributes; group lengths, wrong after any change and retired
+        # Private attributes; group lengths, wrong after any change; commands and file meta, which are written anew.
+        if group % 2 or element == 0 or group < 0x0004:
             return Action.REMOVE
         # Repeating groups (rows 50xx,xxxx and 60xx,3000/4000). An overlay without its data is no overlay: all of it goes.
         if 0x5000 <= group <= 0x50FF or 0x6000 <= group <= 0x60FF:

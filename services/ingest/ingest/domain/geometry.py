@@ -66,6 +66,7 @@ def stacks(headers: Sequence[SliceHeader]) -> list[Stack]:
     positions = np.array([header.position_lps_mm for header in headers], dtype=np.float64)
     distances = positions @ normal
     groups = _by_position(distances)
+    _check_in_line(positions, groups)
     phases = split_phases(headers, groups)
     step = _step(positions[[group[0] for group in groups]], normal, first)
     spacing_rows_mm, spacing_columns_mm = first.pixel_spacing_mm or (0.0, 0.0)
@@ -121,6 +122,14 @@ def _by_position(distances: np.ndarray) -> list[list[int]]:
     order = np.argsort(distances, kind="stable")
     breaks = np.flatnonzero(np.diff(distances[order]) > SAME_POSITION_MM) + 1
     return [group.tolist() for group in np.split(order, breaks)]
+
+
+def _check_in_line(positions: np.ndarray, groups: list[list[int]]) -> None:
+    """Slices at one distance (positions in mm, shape ``(n, 3)``) must be at one place, or they belong to several volumes."""
+    for group in groups:
+        apart_mm = float(np.ptp(positions[group], axis=0).max())
+        if apart_mm > TILT_TOLERANCE_MM:
+            raise Refused(RejectReason.MIXED_SIZES, f"slices side by side in one plane, {apart_mm:.1f} mm apart")
 
 
 def _step(positions: np.ndarray, normal: np.ndarray, header: SliceHeader) -> np.ndarray:
