@@ -56,6 +56,7 @@ def broken(output: str) -> set[str]:
 ANATOMY = "Inside a service, arrows point at the domain"
 WIRING = "Only app.py plugs adapters in"
 INDEPENDENCE = "No service knows another"
+PROGRAMS = "Services meet the Triton program and the training job by files only"
 LIBRARY = "The library knows no service; the one-machine platform stands above all"
 PURITY = "Domain, ports and handlers know no database, broker, HTTP, cluster or wire format"
 TORCH = "Only the Triton program and the training job import torch"
@@ -70,9 +71,11 @@ PLANTED = [
     ("control_plane/utils", "", ANATOMY),
     ("inference/settings", "import inference.adapters.wire", WIRING),
     ("labeling/adapters/planted", "import qa.domain", INDEPENDENCE),
-    ("trainer/adapters/planted", "import training_job", INDEPENDENCE),
+    ("trainer/adapters/planted", "import training_job", PROGRAMS),
+    ("inference/adapters/planted", "import bundle_runner", PROGRAMS),
     ("radloop/planted", "import ingest.domain", LIBRARY),
     ("qa/adapters/planted", "import standalone", LIBRARY),
+    ("bundle_runner/planted", "import training_job", LIBRARY),
     ("ingest/domain/planted", "import sqlalchemy", PURITY),
     ("control_plane/domain/planted", "import radloop.contracts.qa.v1.qa_pb2", PURITY),
     ("control_plane/domain/planted", "import google.protobuf.message", PURITY),
