@@ -4,13 +4,14 @@ No event waits for another: each is stored by itself and joined when somebody as
 belongs to a withdrawn study is not stored again, whenever it comes.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 from control_plane.domain import messages
 from control_plane.domain.lineage import served_before
 from control_plane.domain.project import Project, check_may_appoint, known
 from control_plane.ports import UnitOfWork, WishKind
-from radloop.errors import Conflict, NotFound
+from radloop.errors import Conflict, Invalid, NotFound
 from radloop.messages import Message
 from radloop.references import CaseDice, ObjectRef
 
@@ -141,7 +142,14 @@ def record_flag(event: messages.EdgeCaseFlagged, uow: UnitOfWork) -> list[Messag
 
 
 def record_approval(event: messages.LabelApproved, uow: UnitOfWork) -> list[Message]:
-    """Count an approved label, with the Dice of the prediction before correction."""
+    """Count an approved label, with the Dice of the prediction before correction.
+
+    Raises
+    ------
+    Invalid
+        ``dice-not-finite``.
+    """
+    _check_finite(score.value for score in event.prediction_dice)
     if not uow.studies.is_withdrawn(event.study_key):
         uow.rounds.add_approval(event)
     return []
@@ -158,7 +166,14 @@ def record_run(event: messages.TrainingStarted, uow: UnitOfWork) -> list[Message
 
 
 def record_model(event: messages.ModelTrained, uow: UnitOfWork) -> list[Message]:
-    """Take a model into the registry, with its Dice case by case."""
+    """Take a model into the registry, with its Dice case by case.
+
+    Raises
+    ------
+    Invalid
+        ``dice-not-finite``: the trainer says what cannot be; nothing of the event is taken.
+    """
+    _check_finite(row.dice for row in (*event.validation_dice, *event.serving_validation_dice, *event.test_dice))
     uow.registry.run_ended_with_model(event)
     uow.registry.add_trained_model(event)
     for part, dice in (
@@ -168,6 +183,16 @@ def record_model(event: messages.ModelTrained, uow: UnitOfWork) -> list[Message]
     ):
         uow.registry.add_dice(event.project_id, event.model_digest, part, _not_withdrawn(dice, uow))
     return []
+
+
+def _check_finite(dice: Iterable[float]) -> None:
+    if not all(math.isfinite(value) for value in dice):
+        raise Invalid(
+            "dice-not-finite",
+            expected="Dice in 0..1",
+            got="a value that is not finite",
+            do="mend what said it, then replay",
+        )
 
 
 def _not_withdrawn(dice: tuple[CaseDice, ...], uow: UnitOfWork) -> list[CaseDice]:

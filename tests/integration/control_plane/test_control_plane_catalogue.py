@@ -150,3 +150,10 @@ def test_repeats_and_replay_double_nothing(project, story):
     before = project.picture()
     project.hear(*events)  # new ids, as a producer's second outbox would say them
     assert project.picture() == before
+
+
+def test_a_bound_that_does_not_exist_is_null(project, story):
+    event = story.trained(1)
+    event.comparison.lower_bound = float("-inf")
+    project.hear(event)
+    assert project.get(f"/v1/models/{story.digest('m1')}")["comparison"]["lower_bound"] is None

@@ -157,7 +157,7 @@ def uow():
 
 
 def segment(value: int, name: str, code: str = "") -> Segment:
-    category = CodedTerm("123037004", "SCT", "Anatomical Structure")
+    category = CodedTerm("91723000", "SCT", "Anatomical Structure")
     return Segment(value, name, f"#0000{value:02x}", CodedTerm(code or name.upper(), "99RADLOOP", name), category, True)
 
 

@@ -8,8 +8,8 @@ from control_plane.domain import messages
 from control_plane.domain.lineage import descendants, served_before
 from control_plane.handlers import HANDLERS
 from control_plane.ports import WishKind
-from radloop.errors import Conflict, NotFound
-from radloop.references import Arm, CaseDice, ObjectRef, Split
+from radloop.errors import Conflict, Invalid, NotFound
+from radloop.references import Arm, CaseDice, ObjectRef, Score, Split
 from radloop.testing import deliver
 
 BUNDLE = ObjectRef("trainer/p/m.zip", "sha256:b", 5)
@@ -94,6 +94,17 @@ def test_a_brought_model_can_be_promoted(uow, settings):
     handle(uow, deployed(1, "", "m7", messages.Deployment.IMPORTED, brought))
     (promoted,) = handle(uow, messages.PromoteModel("p", "m7", by="dora"))
     assert promoted.bundle == brought
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_dice_that_cannot_be_is_refused(uow, value):
+    with pytest.raises(Invalid, match="dice-not-finite"):
+        handle(uow, trained("m1", [CaseDice("c1", "a", 1, value)]))
+    score = Score("dice-segment-1", value)
+    source = messages.LabelSource.READER
+    with pytest.raises(Invalid, match="dice-not-finite"):
+        handle(uow, messages.LabelApproved("l1", "c1", "s1", "p", source, True, (score,), "r1", Arm.MINED, 1))
+    assert uow.registry.bundles == {} and uow.rounds.kept == []
 
 
 def about_study(key="s1", case="c1"):

@@ -1,6 +1,7 @@
 """Repositories and unit of work on SQL: what handlers write. What people read is put together in `adapters/views.py`."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -272,7 +273,7 @@ class SqlRegistry:
             "dataset_version": trained.dataset_version,
             "plan_digest": trained.plan_digest,
             "train_patient_count": trained.train_patient_count,
-            "comparison": dataclasses.asdict(trained.comparison),
+            "comparison": _comparison(trained.comparison),
             "duration_s": trained.duration_s,
         }
         upsert(self._connection, tables.models, row, keys=("project_id", "digest"))
@@ -336,6 +337,14 @@ class SqlRegistry:
         for row in self._connection.execute(query):
             history.setdefault(row.site, []).append(row.serving_digest)
         return history
+
+
+def _comparison(comparison: messages.Comparison) -> dict[str, Any]:
+    """Write a comparison as JSON; a bound that one patient cannot give (not finite) is null, which JSON can carry."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in dataclasses.asdict(comparison).items()
+    }
 
 
 class SqlControlPlane(SqlUnitOfWork):
