@@ -39,6 +39,11 @@ class LabelForm:
 class _InMemoryParser(MultiPartParser):
     # Never reached, as the request is bounded: files stay in memory.
     spool_max_size = 2**62
+    ended = False
+
+    def on_end(self) -> None:
+        """Remember that the last boundary came: a form that was cut off is none."""
+        self.ended = True
 
 
 def label_form(max_bytes: int) -> Callable[[Request], Awaitable[LabelForm]]:
@@ -53,12 +58,16 @@ def label_form(max_bytes: int) -> Callable[[Request], Awaitable[LabelForm]]:
         try:
             form = await parser.parse()
         except (MultiPartException, ClientDisconnect) as error:
-            raise Invalid("form-unreadable", expected="a whole multipart form", got="something else") from error
-        file = form.get("label")
-        if file is None or isinstance(file, str):
-            raise Invalid("label-missing", expected="a file in the field label", got="none", do="see /docs")
-        data = await file.read()
-        await file.close()
+            raise _unreadable() from error
+        try:
+            if not parser.ended:
+                raise _unreadable()
+            file = form.get("label")
+            if file is None or isinstance(file, str):
+                raise Invalid("label-missing", expected="a file in the field label", got="none", do="see /docs")
+            data = await file.read()
+        finally:
+            await form.close()
         return _parsed(data, {name: value for name, value in form.items() if isinstance(value, str)})
 
     return read
@@ -80,6 +89,10 @@ async def bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, Non
                 "request-too-large", expected=f"at most {max_bytes} bytes", got="more", do="compress it (gzip)"
             )
         yield chunk
+
+
+def _unreadable() -> Invalid:
+    return Invalid("form-unreadable", expected="a whole multipart form", got="something else", do="send it again")
 
 
 def _parsed(data: bytes, fields: dict[str, str]) -> LabelForm:

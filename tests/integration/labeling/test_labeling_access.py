@@ -1,0 +1,90 @@
+"""Every endpoint with every role: who may, who may not, and nobody without a token."""
+
+import pytest
+
+from radloop.auth import Role
+
+pytestmark = pytest.mark.integration
+
+R, V, L, S, A = Role.READER, Role.REVIEWER, Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR
+EVERYBODY = {R, V, L, S, A}
+READING = {R, V}
+IMPORTING = {L, S}
+
+FORM = {"data": {"lease_id": "x", "project_id": "p"}, "files": {"label": b"x"}}
+
+ENDPOINTS = {
+    ("GET", "/v1/tasks"): (EVERYBODY, {"params": {"project_id": "p"}}),
+    ("POST", "/v1/tasks/next"): (READING, {"json": {"project_id": "p"}}),
+    ("GET", "/v1/tasks/{task_id}"): (EVERYBODY, {}),
+    ("POST", "/v1/tasks/{task_id}/lease"): (READING, {}),
+    ("PUT", "/v1/tasks/{task_id}/lease"): (READING, {"json": {"lease_id": "x"}}),
+    ("DELETE", "/v1/tasks/{task_id}/lease"): (READING, {"params": {"lease_id": "x"}}),
+    ("POST", "/v1/tasks/{task_id}/skip"): (READING, {"json": {"lease_id": "x", "reason": "no-time"}}),
+    ("GET", "/v1/tasks/{task_id}/image"): (EVERYBODY, {}),
+    ("GET", "/v1/tasks/{task_id}/manifest"): (EVERYBODY, {}),
+    ("GET", "/v1/tasks/{task_id}/proposal"): (EVERYBODY, {}),
+    ("GET", "/v1/tasks/{task_id}/draft"): (READING, {}),
+    ("POST", "/v1/tasks/{task_id}/draft"): (
+        READING,
+        {"json": {"lease_id": "x", "after_sequence": 0, "entries": [1]}},
+    ),
+    ("POST", "/v1/tasks/{task_id}/submit"): (READING, FORM),
+    ("POST", "/v1/cases/{case_id}/labels"): (IMPORTING, FORM),
+    ("POST", "/v1/cases/{case_id}/report"): (READING, {"json": {"reason": "other"}}),
+    ("GET", "/v1/cases/{case_id}/history"): (EVERYBODY, {}),
+    # The label is ada's: a reader is blind to it, everybody else may look.
+    ("GET", "/v1/labels/{label_version_id}"): ({V, L, S, A}, {}),
+    ("GET", "/v1/status"): (EVERYBODY, {"params": {"project_id": "p"}}),
+    ("GET", "/v1/projects/{project_id}/segments"): (EVERYBODY, {}),
+}
+
+
+@pytest.fixture
+def ids(site, ada) -> dict[str, str]:
+    """One task that is open (case c2), and ada's label of another."""
+    site.ready("c1", "c2")
+    label = ada.submit(ada.next()).json()["label_version_id"]
+    task = site.person("any").ask("GET", "/v1/tasks", params={"project_id": "p"}).json()["tasks"][0]["task_id"]
+    return {"task_id": task, "case_id": "c2", "label_version_id": label, "project_id": "p"}
+
+
+def test_the_table_has_every_endpoint(site) -> None:
+    paths = site.http.get("/openapi.json").json()["paths"]
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(ENDPOINTS)
+
+
+@pytest.mark.parametrize("method, path", ENDPOINTS)
+def test_roles(site, ids, method, path) -> None:
+    allowed, request = ENDPOINTS[method, path]
+    place = path.format(**ids)
+    for role in Role:
+        # Each on their own, so that what one takes is not held against the next.
+        response = site.person(f"some-{role}", role).ask(method, place, **request)
+        answer = response.json() if response.content and "json" in response.headers["content-type"] else {}
+        refused = response.status_code == 403 and answer["error"] in ("forbidden", "blind")
+        if path.endswith("/proposal") and role in allowed:
+            assert response.status_code == 200
+        assert refused is (role not in allowed), (role, response.status_code, response.text[:200])
+        assert response.status_code != 500
+        if path.endswith(("/next", "/lease")) and method == "POST" and response.status_code == 200:
+            lease = answer["lease"]["lease_id"]
+            site.person(f"some-{role}", role).ask("DELETE", f"/v1/tasks/{answer['task_id']}/lease?lease_id={lease}")
+
+
+@pytest.mark.parametrize("method, path", ENDPOINTS)
+def test_nobody_without_a_token_or_with_another_projects(site, ids, method, path) -> None:
+    _, request = ENDPOINTS[method, path]
+    place = path.format(**ids)
+    assert site.http.request(method, place, **request).status_code == 401
+    forged = {"Authorization": "Bearer nonsense"}
+    assert site.http.request(method, place, headers=forged, **request).status_code == 401
+    elsewhere = site.headers("zoe", *Role, project="q")
+    response = site.http.request(method, place, headers=elsewhere, **request)
+    assert (response.status_code, response.json()["error"]) == (403, "forbidden")
+
+
+def test_the_whole_sites_status_needs_a_role_for_the_whole_site(site, ids) -> None:
+    assert site.person("a", Role.AUDITOR).ask("GET", "/v1/status").status_code == 403
+    everywhere = site.headers("root", Role.SITE_ADMIN, project="*")
+    assert site.http.get("/v1/status", headers=everywhere).json()["tasks"]["open"] == 1
