@@ -1,0 +1,1 @@
+"""Freezes dataset versions and runs trainings."""

@@ -1,0 +1,151 @@
+"""Starts, watches and ends the jobs of runs. Everything it knows stands in the database and in the run's folder, so a
+restarted trainer goes on where it was: a job that is running is found by its run's id, one that ended is read.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from radloop.dispatch import Dispatcher
+from radloop.errors import NotFound
+from radloop.jobs import Jobs, JobState
+from radloop.objects import Objects
+from radloop.references import CaseDice, ObjectRef
+from radloop.telemetry import logger
+from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
+from trainer.domain.model import Run, RunState
+from trainer.handlers import bundle_key
+
+log = logger(__name__)
+
+_REASONS = {"bad-plan": TrainingFailure.BAD_PLAN, "diverged": TrainingFailure.DIVERGED}
+
+
+class JobWorker:
+    """The loop over runs that need something.
+
+    Parameters
+    ----------
+    dispatcher, read
+        Commands, and a read-only unit of work.
+    jobs, objects
+        What runs programs, and where volumes, labels and bundles are.
+    work_dir
+        Folder with one folder for each run.
+    max_attempts
+        How often a job that died is started at most.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        read: Callable[[], AbstractContextManager[Any]],
+        jobs: Jobs,
+        objects: Objects,
+        work_dir: Path,
+        max_attempts: int,
+    ) -> None:
+        self._dispatcher, self._read, self._jobs, self._objects = dispatcher, read, jobs, objects
+        self._work_dir, self._max_attempts = work_dir.resolve(), max_attempts
+
+    def step(self) -> bool:
+        """Look after each run once; return whether anything changed."""
+        with self._read() as uow:
+            runs = uow.runs.to_look_after()
+        changed = [self._look_after(run) for run in runs]
+        return any(changed)
+
+    def progress(self, run_id: str) -> dict[str, Any]:
+        """Return what the run's job last wrote about its progress, ``{}`` before it has."""
+        try:
+            return json.loads((self._work_dir / run_id / "progress.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _look_after(self, run: Run) -> bool:
+        if run.state is RunState.CANCELLED:
+            self._jobs.cancel(run.run_id)
+            self._dispatcher.dispatch(NoteJobEnded(run.run_id))
+            return True
+        status = self._jobs.status(run.run_id)
+        if status.state is JobState.RUNNING:
+            if run.state is RunState.QUEUED:  # started, and we died before we could note it
+                self._dispatcher.dispatch(NoteStart(run.run_id))
+                return True
+            return False
+        if status.state is JobState.SUCCEEDED:
+            if run.state is RunState.QUEUED:
+                self._dispatcher.dispatch(NoteStart(run.run_id))
+            return self._take_model(run)
+        if status.state is JobState.FAILED:
+            result = self._result(run)
+            if result.get("reason") in _REASONS:
+                log.warning("training failed", run=run.run_id, reason=result["reason"], detail=result.get("detail", ""))
+                self._dispatcher.dispatch(RecordFailure(run.run_id, _REASONS[result["reason"]]))
+                return True
+            if run.attempts >= self._max_attempts:
+                self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
+                return True
+            log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts)
+        return self._start(run)
+
+    def _start(self, run: Run) -> bool:
+        plan = json.loads(run.plan)
+        try:
+            task = {"plan": plan, "plan_digest": run.plan_digest, "objects": self._places(plan), "output": "."}
+        except NotFound:
+            log.error("an object the plan names is gone", run=run.run_id)
+            self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.BAD_PLAN))
+            return True
+        folder = self._work_dir / run.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / "task.json.new"
+        unfinished.write_text(json.dumps(task))
+        unfinished.rename(folder / "task.json")
+        threads = str(plan["threads"])
+        self._jobs.start(
+            run.run_id,
+            [sys.executable, "-m", "training_job", str(folder / "task.json")],
+            {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        )
+        self._dispatcher.dispatch(NoteStart(run.run_id))
+        return True
+
+    def _places(self, plan: dict[str, Any]) -> dict[str, str]:
+        references = [ref for item in plan["items"] for ref in (*item["images"], item["label"])]
+        if plan["serving"]:
+            references.append(plan["serving"])
+        return {ref["key"]: str(self._objects.path(ObjectRef(ref["key"], ref["digest"], 0))) for ref in references}
+
+    def _result(self, run: Run) -> dict[str, Any]:
+        try:
+            return json.loads((self._work_dir / run.run_id / "result.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _take_model(self, run: Run) -> bool:
+        result = self._result(run)
+        if result.get("state") != "trained" or result.get("plan_digest") != run.plan_digest:
+            log.warning("training job ended without a result of this plan", run=run.run_id)
+            self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
+            return True
+        data = (self._work_dir / run.run_id / result["bundle"]).read_bytes()
+        bundle = self._objects.put(bundle_key(run.project_id, result["model_digest"]), data)
+        self._dispatcher.dispatch(
+            RecordModel(
+                run_id=run.run_id,
+                bundle=bundle,
+                validation_dice=_dice(result["validation_dice"]),
+                serving_validation_dice=_dice(result["serving_validation_dice"]),
+                test_dice=_dice(result["test_dice"]),
+                duration_s=float(result["duration_s"]),
+            )
+        )
+        return True
+
+
+def _dice(entries: list[dict[str, Any]]) -> tuple[CaseDice, ...]:
+    return tuple(CaseDice(**entry) for entry in entries)

@@ -1,0 +1,60 @@
+"""What is plugged into what."""
+
+import time
+from functools import partial
+
+from radloop.dispatch import Dispatcher
+from radloop.jobs import open_jobs
+from radloop.objects import open_objects
+from radloop.service import Service, Worker, assemble
+from radloop.sql import Database
+from trainer.adapters.http import create_router
+from trainer.adapters.job_worker import JobWorker
+from trainer.adapters.policy_worker import PolicyWorker
+from trainer.adapters.sql import TrainerSqlUnitOfWork
+from trainer.adapters.wire import WIRE
+from trainer.domain.messages import LabelApproved, StartRun
+from trainer.domain.plan import Recipe
+from trainer.handlers import HANDLERS, keep_label, start_run
+from trainer.settings import TrainerSettings
+
+NAME = "trainer"
+
+
+def build(settings: TrainerSettings) -> Service:
+    """Make the service, its database migrated."""
+    shared = settings.shared
+    database = Database(shared.database_url, NAME)
+    database.migrate("trainer.adapters.migrations")
+    objects = open_objects(shared.objects_url)
+    unit_of_work = partial(TrainerSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
+    read = partial(unit_of_work, read_only=True)
+    recipe = Recipe(
+        batch_size=settings.batch_size,
+        epoch_steps=settings.epoch_steps,
+        initial_learning_rate=settings.initial_learning_rate,
+        update_learning_rate=settings.update_learning_rate,
+        threads=settings.threads,
+    )
+    handlers = {
+        **HANDLERS,
+        LabelApproved: partial(keep_label, now=time.time),
+        StartRun: partial(start_run, site=shared.site, recipe=recipe, store=objects),
+    }
+    dispatcher = Dispatcher(handlers, unit_of_work)
+    jobs = open_jobs(shared.jobs_url, shared.work_dir)
+    job_worker = JobWorker(dispatcher, read, jobs, objects, shared.work_dir, settings.max_attempts)
+    policy_worker = PolicyWorker(dispatcher, read)
+    return assemble(
+        NAME,
+        shared,
+        database=database,
+        wire=WIRE,
+        handlers=handlers,
+        unit_of_work=unit_of_work,
+        routers=[create_router(dispatcher, unit_of_work, objects, job_worker.progress, shared.work_dir)],
+        workers=[
+            Worker("policy", policy_worker.step, settings.look_interval_s),
+            Worker("jobs", job_worker.step, settings.look_interval_s),
+        ],
+    )
