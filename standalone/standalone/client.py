@@ -73,6 +73,7 @@ class Client:
     """
 
     def __init__(self, url: str, token: str) -> None:
+        self.url = url
         # Long: the platform answers only when an upload of many instances is durable.
         timeout = httpx.Timeout(300, connect=10)
         self._http = httpx.Client(

@@ -41,7 +41,7 @@ def send_patients(
     patients: Sequence[CohortPatient],
     destination: Destination,
     *,
-    associations: int = 2,
+    associations: int = 4,
     progress: Callable[[Sent], None] = lambda sent: None,
     stop: Stop | None = None,
 ) -> Sent:

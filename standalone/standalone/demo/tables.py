@@ -123,12 +123,13 @@ def print_report(report: Report, out: Console) -> None:
 
 def write_json(report: Report, file: Path) -> None:
     """Write all numbers for programs; NaN, which JSON has not, is null."""
-    file.write_text(json.dumps(_plain(asdict(report)), indent=2) + "\n")
+    file.write_text(json.dumps(plain(asdict(report)), indent=2) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Turn nested values into what JSON has: tuples into lists, NaN into None."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and math.isnan(value) else value

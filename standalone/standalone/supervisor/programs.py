@@ -3,10 +3,10 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from radloop.errors import Conflict, PermanentError
 from standalone.layout import SERVICES, Layout, import_name
@@ -176,13 +176,17 @@ def triton_wheel(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("RADLOOP_TRITON_WHEEL", "") or CHECKOUT / ".triton")
 
 
-def _answers(url: str) -> object:
-    client = httpx.Client(timeout=2, trust_env=False)
+def _answers(url: str) -> Callable[[], bool]:
+    parts = urlsplit(url)
 
     def is_ready() -> bool:
+        connection = HTTPConnection(parts.hostname or HOST, parts.port, timeout=2)
         try:
-            return client.get(url).status_code == 200
-        except httpx.TransportError:
+            connection.request("GET", parts.path)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     return is_ready
