@@ -151,14 +151,14 @@ def _takeable(project_id: str, reader: Reader) -> sa.Select[Any]:
     answered = sa.exists().where(
         labels.c.case_id == tasks.c.case_id, labels.c.reader == me, labels.c.task_id != tasks.c.task_id
     )
-    in_hand = sa.exists().where(
-        other.c.case_id == tasks.c.case_id, other.c.reader == me, other.c.state == TaskState.LEASED
+    in_hand = sa.select(other.c.case_id).where(
+        other.c.project_id == project_id, other.c.reader == me, other.c.state == TaskState.LEASED
     )
     return (
         sa.select(tasks)
         .where(tasks.c.project_id == project_id, tasks.c.state == TaskState.OPEN)
         .where(tasks.c.priority.in_(_priorities(reader)))
-        .where(~excluded, ~answered, ~in_hand)
+        .where(~excluded, ~answered, tasks.c.case_id.not_in(in_hand))
     )
 
 
