@@ -1,0 +1,225 @@
+"""One suite for every repository port, run against the fake of the unit tests and against SQL."""
+
+import dataclasses
+
+import pytest
+
+from ingest.adapters.sql import SqlIngestUnitOfWork, header_from_json, header_to_json
+from ingest.adapters.tables import METADATA
+from ingest.adapters.wire import make_wire
+from ingest.domain.model import (
+    FormedCase,
+    HeldInstance,
+    Instance,
+    Refusal,
+    SeriesRecord,
+    StudyRecord,
+    StudyState,
+)
+from ingest.domain.reasons import RejectReason, WithdrawReason
+from ingest.ports import Series, StoredCase, Study
+from radloop.references import ObjectRef, Split
+from radloop.sql import Database
+from radloop.testing import assert_migrations_match
+
+REF = ObjectRef("ingest/a/b", "sha256:0", 7)
+
+
+@pytest.fixture(params=["fake", "sql"])
+def state(request, uow, tmp_path):
+    """A unit of work of either kind, open for the whole test."""
+    if request.param == "fake":
+        yield uow
+        return
+    database = Database(f"sqlite:///{tmp_path}", "ingest")
+    database.migrate("ingest.adapters.migrations")
+    with SqlIngestUnitOfWork(database, make_wire(), source="/site-1/ingest") as sql:
+        yield sql
+    database.close()
+
+
+def study(key="2.25.9", **changes):
+    plain = Study(StudyRecord(key, "patient", "sealed"), StudyState.RECEIVING, 1, 0, told=False, received_at=100.0)
+    return dataclasses.replace(plain, **changes)
+
+
+def formed(case_id="case-1", study_key="2.25.9"):
+    return FormedCase(
+        case_id=case_id,
+        project_id="p",
+        project_version=2,
+        study_key=study_key,
+        series_keys=("2.25.1",),
+        phase=1,
+        phase_count=2,
+        manifest=REF,
+        volumes=(REF, dataclasses.replace(REF, key="other")),
+        modality="MR",
+        shape=(6, 4, 3),
+        spacing_mm=(3.0, 2.0, 1.5),
+        affine_lps=tuple(float(number) for number in range(16)),
+        quantity="HU",
+        instance_count=3,
+    )
+
+
+def test_migrations_make_these_tables():
+    assert_migrations_match("ingest.adapters.migrations", METADATA)
+
+
+def test_headers_there_and_back(header):
+    for one in (header(numbers={"echo-time-ms": 2.5}), header(position_lps_mm=None, slice_step_mm=None)):
+        assert header_from_json(header_to_json(one)) == one
+
+
+def test_studies(state):
+    assert state.studies.get("2.25.9") is None
+    state.studies.save(study())
+    state.studies.save(study(state=StudyState.INGESTED, generation=2, completed_generation=2, told=True))
+    assert state.studies.get("2.25.9") == study(
+        state=StudyState.INGESTED, generation=2, completed_generation=2, told=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({"received_at": 100.0}, True),
+        ({"received_at": 100.1}, False),
+        ({"received_at": 100.1, "told": True}, True),
+        ({"received_at": 50.0, "completed_generation": 1}, False),
+        ({"told": True, "completed_generation": 1}, False),
+    ],
+)
+def test_due_studies(state, changes, due):
+    state.studies.save(study(**changes))
+    assert state.studies.next_due(100.0) == ("2.25.9" if due else None)
+
+
+def test_oldest_study_is_due_first(state):
+    state.studies.save(study("2.25.8", received_at=20.0))
+    state.studies.save(study("2.25.9", received_at=10.0))
+    assert state.studies.next_due(100.0) == "2.25.9"
+
+
+def test_tell_all_tells_those_that_wait(state):
+    state.studies.save(study("2.25.8"))
+    state.studies.save(study("2.25.9", completed_generation=1))
+    state.studies.tell_all()
+    assert state.studies.get("2.25.8").told and not state.studies.get("2.25.9").told
+
+
+def test_series_keep_their_first_routing_and_latest_generation(state):
+    for generation, routing in ((1, "first"), (3, "second"), (0, "held")):
+        state.studies.save_series(Series(SeriesRecord("2.25.1", "2.25.9", routing), generation))
+    assert state.studies.series_of("2.25.9") == [Series(SeriesRecord("2.25.1", "2.25.9", "first"), 3)]
+
+
+def test_instances_in_order_of_arrival(state, header):
+    for generation, key in ((2, "2.25.101"), (1, "2.25.102")):
+        state.instances.add(Instance(key, "2.25.1", "2.25.9", REF, header()), generation)
+    assert [instance.sop_key for _, instance in state.instances.of_study("2.25.9")] == ["2.25.102", "2.25.101"]
+    assert state.instances.get("2.25.101") == Instance("2.25.101", "2.25.1", "2.25.9", REF, header())
+    assert state.instances.get("2.25.1") is None
+    state.instances.note_difference("2.25.101", ("EchoTime",), 1.0)
+
+
+def test_receptions(state):
+    state.receptions.open("a", "2.25.9")
+    state.receptions.open("a", "2.25.9")
+    state.receptions.open("b", "2.25.9")
+    state.receptions.close("a")
+    assert (state.receptions.studies(), state.receptions.ids()) == (["2.25.9"], ["b"])
+
+
+def test_held(state, header):
+    held = HeldInstance("h", RejectReason.BURNED_IN_TEXT, "why", "2.25.100", "2.25.1", "2.25.9", REF, header())
+    state.held.add(held, 1.0)
+    state.held.add(dataclasses.replace(held, detail="again"), 2.0)
+    assert state.held.get("h") == held
+    assert state.held.object_keys("2.25.9") == [REF.key]
+    state.held.release("h")
+    assert state.held.get("h") is None and state.held.object_keys("2.25.9") == []
+
+
+def test_refusals_add_up_until_they_are_said(state):
+    for reason in (RejectReason.NOT_DICOM, RejectReason.TRUNCATED, RejectReason.NOT_DICOM):
+        state.refusals.note(Refusal("2.25.9", "", reason, 1, "why"), 10.0)
+    noted = {one.refusal.reason: one.refusal.instance_count for one in state.refusals.unsaid("2.25.9")}
+    assert noted == {RejectReason.NOT_DICOM: 2, RejectReason.TRUNCATED: 1}
+    state.refusals.mark_said("2.25.9")
+    assert state.refusals.unsaid("2.25.9") == []
+    state.refusals.note(Refusal("2.25.9", "", RejectReason.NOT_DICOM, 1, "why"), 10.0)
+    assert len(state.refusals.unsaid("2.25.9")) == 1
+
+
+def test_refusals_wait_for_quiet_and_for_their_study(state):
+    state.refusals.note(Refusal("2.25.9", "", RejectReason.NOT_DICOM, 1, "why"), 10.0)
+    state.refusals.note(Refusal("2.25.9", "", RejectReason.TRUNCATED, 1, "why"), 20.0)
+    assert state.refusals.next_due(19.0) is None
+    assert state.refusals.next_due(20.0) == "2.25.9"
+    state.studies.save(study())
+    assert state.refusals.next_due(20.0) is None
+
+
+@pytest.mark.parametrize("study_key", ["2.25.9", None])
+def test_refusals_can_be_hurried(state, study_key):
+    state.refusals.note(Refusal("2.25.9", "", RejectReason.NOT_DICOM, 1, "why"), 10.0)
+    state.refusals.hurry("2.25.8")
+    assert state.refusals.next_due(0.0) is None
+    state.refusals.hurry(study_key)
+    assert state.refusals.next_due(0.0) == "2.25.9"
+
+
+def test_cases(state):
+    stored = StoredCase(formed(), 3, "patient-1", Split.VALIDATION)
+    state.cases.add(stored)
+    assert state.cases.of_study("2.25.9") == [stored]
+    assert state.cases.of_study("2.25.8") == []
+
+
+def test_projects(state, project):
+    state.projects.save(project(project_id="b"))
+    state.projects.save(project(project_id="a"))
+    state.projects.save(project(project_id="b", project_version=2))
+    assert state.projects.get("a") == project(project_id="a")
+    assert [one.project_version for one in state.projects.all()] == [1, 2]
+    assert state.projects.get("c") is None
+
+
+def test_splits(state):
+    assert state.splits.get("p", "patient-1") is None
+    state.splits.decide("p", "patient-1", Split.TEST, imported=True)
+    assert state.splits.get("p", "patient-1") is Split.TEST
+    assert state.splits.get("q", "patient-1") is None
+
+
+def test_tombstones(state):
+    assert not state.tombstones.has("2.25.9")
+    state.tombstones.add("2.25.9", WithdrawReason.CONSENT, 1.0)
+    assert state.tombstones.has("2.25.9") and state.tombstones.next_full() == "2.25.9"
+    state.tombstones.mark_empty("2.25.9")
+    assert state.tombstones.has("2.25.9") and state.tombstones.next_full() is None
+
+
+def test_site_keys(state):
+    assert state.site_keys.fingerprint() is None
+    state.site_keys.remember("abc")
+    assert state.site_keys.fingerprint() == "abc"
+
+
+def test_forgetting_a_study_leaves_the_others(state, header):
+    for key in ("2.25.8", "2.25.9"):
+        state.studies.save(study(key))
+        state.studies.save_series(Series(SeriesRecord(f"{key}.1", key, "sealed"), 1))
+        state.instances.add(Instance(f"{key}.1.1", f"{key}.1", key, REF, header()), 1)
+        held = HeldInstance(f"h-{key}", RejectReason.BURNED_IN_TEXT, "", f"{key}.2", f"{key}.1", key, REF, header())
+        state.held.add(held, 1.0)
+        state.cases.add(StoredCase(formed(f"case-{key}", key), 1, "patient-1", Split.TRAIN))
+    state.studies.forget("2.25.9")
+    for key, there in (("2.25.8", True), ("2.25.9", False)):
+        assert (state.studies.get(key) is not None) is there
+        assert bool(state.studies.series_of(key)) is there
+        assert (state.instances.get(f"{key}.1.1") is not None) is there
+        assert (state.held.get(f"h-{key}") is not None) is there
+        assert bool(state.cases.of_study(key)) is there
