@@ -1,0 +1,445 @@
+"""The service with a real Triton: studies in, predictions out, equal to bare torch; models that load and models that do not."""
+
+import io
+import json
+import os
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from bundle_runner.bundle import open_bundle
+from bundle_runner.predict import predict
+from bundle_runner.sample import write_sample_bundle
+from bundle_runner.server import triton_command
+from inference.adapters.triton import PROGRAM, TritonServer
+from inference.app import build
+from inference.domain.model import PredictionSettings, prediction_id_of, seed_of
+from inference.settings import InferenceSettings
+from radloop.auth import Role
+from radloop.contracts.control_plane.v1 import control_plane_pb2
+from radloop.contracts.edge_miner.v1 import edge_miner_pb2
+from radloop.contracts.inference.v1 import infer_pb2, inference_pb2
+from radloop.contracts.ingest.v1 import ingest_pb2
+from radloop.contracts.references.v1 import references_pb2
+from radloop.contracts.trainer.v1 import trainer_pb2
+from radloop.events import open_event_log
+from radloop.imaging import Volume, read_nifti, write_nifti
+from radloop.messages import Envelope, Record
+from radloop.objects import open_objects
+from radloop.settings import SharedSettings
+from radloop.wire import event_option
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120.0
+THREADS = 2
+RAISES_ABOVE = 1e5
+# Oblique, left-handed, anisotropic: whatever is forgotten about geometry shows.
+AFFINE_LPS = np.array([[0.9, 0.2, 0.0, -30], [-0.2, 0.9, 0.1, 12], [0.0, -0.1, -1.6, 5], [0, 0, 0, 1]])
+
+
+class TritonProcess:
+    """The bundled server as a process of the test; `start` again after `kill` takes the same ports."""
+
+    def __init__(self, work_dir: Path, ports: list[int]) -> None:
+        self._work_dir, self._ports = work_dir, ports
+        self.url = f"127.0.0.1:{ports[1]}"
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        http, grpc, metrics = self._ports
+        wheel = Path(os.environ.get("RADLOOP_TRITON_WHEEL", ROOT / ".triton"))
+        arguments, environment = triton_command(
+            wheel, self._work_dir, http_port=http, grpc_port=grpc, metrics_port=metrics, threads=THREADS
+        )
+        with (self._work_dir / "triton.log").open("ab") as log:
+            self._process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
+        self.client = TritonServer(self.url, predict_timeout_s=60, load_timeout_s=60)
+        wait_until(self.client.is_ready, "Triton is ready")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+
+def wait_until(condition, what: str, patience_s: float = PATIENCE_S):
+    """Return the first true value of `condition`, asked again and again."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {patience_s} s: {what}")
+
+
+class Site:
+    """The service running with all its threads, and everybody else as records in its event log."""
+
+    def __init__(self, folder: Path, triton_url: str) -> None:
+        shared = SharedSettings(
+            site="site-1",
+            events_url=f"sqlite:///{folder / 'events.db'}",
+            database_url=f"sqlite:///{folder / 'state'}",
+            objects_url=f"file:///{folder / 'objects'}",
+            auth_url=f"token:{folder / 'secret'}",
+            triton_url=triton_url,
+            work_dir=folder / "work",
+        )
+        self.folder = folder
+        self.log = open_event_log(shared.events_url)
+        self.objects = open_objects(shared.objects_url)
+        self.service = build(InferenceSettings(shared=shared, wait_s=60))
+        self.client = TestClient(self.service.http)
+        self.images: dict[str, np.ndarray] = {}
+        self.bundles: dict[str, Path] = {}
+        self.service.start()
+
+    def headers(self, *roles: Role) -> dict[str, str]:
+        token = self.service.http.state.authenticator.issue("somebody", {"*": roles}, lifetime_s=600)
+        return {"Authorization": f"Bearer {token}"}
+
+    def hear(self, payload) -> None:
+        option = event_option(type(payload))
+        key = getattr(payload, option.key)
+        envelope = Envelope.new(option.topic, source="/site-1/others", subject=key, cause=None)
+        self.log.append([Record(option.topic, key, payload.SerializeToString(), envelope.headers())])
+
+    def said(self, kind, **fields) -> list:
+        records = self.log.read(event_option(kind).topic, 0, 10_000)
+        payloads = [kind.FromString(stored.record.value) for stored in records]
+        return [p for p in payloads if all(getattr(p, name) == value for name, value in fields.items())]
+
+    def waits_for(self, kind, **fields):
+        return wait_until(lambda: self.said(kind, **fields), f"{kind.__name__} {fields}")[-1]
+
+    def store(self, key: str, data: bytes) -> references_pb2.ObjectRef:
+        ref = self.objects.put(key, data)
+        return references_pb2.ObjectRef(key=ref.key, digest=ref.digest, size_bytes=ref.size_bytes)
+
+    def configure(self, project_id: str) -> None:
+        mode = control_plane_pb2.PROMOTION_MODE_AUTOMATIC
+        self.hear(
+            control_plane_pb2.ProjectConfigured(
+                project_id=project_id,
+                project_version=1,
+                model_name=f"{project_id}-model",
+                segments=[control_plane_pb2.Segment(value=value) for value in (1, 2)],
+                promotion=control_plane_pb2.PromotionPolicy(mode=mode),
+            )
+        )
+
+    def train(self, project_id: str, archive: Path, compared_with: str = "", passes: bool = True) -> str:
+        bundle = self.store(f"trainer/{project_id}/{archive.stem}.zip", archive.read_bytes())
+        self.bundles[bundle.digest] = archive
+        self.hear(
+            trainer_pb2.ModelTrained(
+                model_name=f"{project_id}-model",
+                model_digest=bundle.digest,
+                project_id=project_id,
+                bundle=bundle,
+                comparison=trainer_pb2.Comparison(serving_digest=compared_with, passes=passes),
+            )
+        )
+        return bundle.digest
+
+    def ingest(self, project_id: str, name: str, *channels: np.ndarray) -> None:
+        volumes = [
+            self.store(f"ingest/{name}/{name}-case/channel-{number}.nii", write_nifti(Volume(array, AFFINE_LPS)))
+            for number, array in enumerate(channels)
+        ]
+        self.images[f"{name}-case"] = np.stack(channels)
+        case = ingest_pb2.Case(case_id=f"{name}-case", volumes=volumes)
+        self.hear(ingest_pb2.StudyIngested(study_key=name, project_id=project_id, cases=[case]))
+
+    def bare(self, case_id: str, digest: str):
+        """Predict in this process with plain torch, as the service should have."""
+        bundle = open_bundle(self.bundles[digest])
+        affine_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ AFFINE_LPS
+        seed = seed_of(case_id, digest, PredictionSettings().digest)
+        prediction = predict(bundle, self.images[case_id], affine_ras, seed)
+        bundle.close()
+        return prediction
+
+
+def picture(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(100, 20, shape).astype(np.float32)
+
+
+def object_of(ref) -> object:
+    from radloop.references import ObjectRef
+
+    return ObjectRef(ref.key, ref.digest, ref.size_bytes)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory, free_ports):
+    process = TritonProcess(tmp_path_factory.mktemp("triton"), free_ports(3))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def free_ports():
+    import socket
+
+    def take(count: int) -> list[int]:
+        sockets = [socket.socket() for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in sockets]
+        for one in sockets:
+            one.close()
+        return ports
+
+    return take
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, triton):
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)  # sums are split over threads: equal bits need an equal number
+    running = Site(tmp_path_factory.mktemp("site"), triton.url)
+    yield running
+    running.service.drain()
+    running.log.close()
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def serving(site):
+    """Return the digest of a model that serves the project "brain"; it raises on very bright images."""
+    archive = write_sample_bundle(
+        site.folder / "first.zip",
+        transforms=(
+            {
+                "_target_": "Lambdad",
+                "keys": "image",
+                "func": f"$lambda x: x if x.max() < {RAISES_ABOVE} or x.max() > 1e30 else x.no_such_thing",
+            },
+        ),
+    )
+    site.configure("brain")
+    digest = site.train("brain", archive)
+    deployed = site.waits_for(inference_pb2.ModelDeployed, candidate_digest=digest)
+    assert deployed.outcome == inference_pb2.DEPLOYMENT_SERVING
+    assert deployed.serving_digest == digest and deployed.bundle.digest == digest and deployed.sequence == 1
+    return digest
+
+
+def check_equal(site, made, digest) -> None:
+    bare = site.bare(made.case_id, digest)
+    mask = read_nifti(site.objects.get(object_of(made.mask)))
+    uncertainty = read_nifti(site.objects.get(object_of(made.uncertainty)))
+    embedding = np.load(io.BytesIO(site.objects.get(object_of(made.embedding))))
+    assert mask.array.dtype == np.uint8 and np.array_equal(mask.array, bare.mask.numpy())
+    assert np.allclose(mask.affine_lps, AFFINE_LPS, atol=1e-5)
+    assert np.array_equal(uncertainty.array, bare.uncertainty.numpy())
+    assert np.array_equal(embedding, bare.embedding.numpy())
+    assert {score.name: score.value for score in made.scores} == bare.scores
+    voxel_ml = abs(np.linalg.det(AFFINE_LPS[:3, :3])) / 1000
+    assert {score.name: score.value for score in made.volumes} == pytest.approx(
+        {f"segment-{value}-ml": (mask.array == value).sum() * voxel_ml for value in (1, 2)}
+    )
+
+
+def test_a_study_is_predicted_as_bare_torch_would(site, serving):
+    site.ingest("brain", "plain", picture(35, 50, 36))
+    made = site.waits_for(inference_pb2.PredictionMade, case_id="plain-case")
+    assert made.prediction_id == prediction_id_of("plain-case", serving, PredictionSettings().digest)
+    assert (made.study_key, made.project_id, made.model_name, made.round_id) == ("plain", "brain", "brain-model", "")
+    check_equal(site, made, serving)
+
+
+def test_a_large_volume_goes_through_in_windows(site, serving):
+    site.ingest("brain", "large", picture(100, 90, 70, seed=1))
+    check_equal(site, site.waits_for(inference_pb2.PredictionMade, case_id="large-case"), serving)
+
+
+def test_a_round_gets_what_was_made_before_with_its_own_id(site, serving):
+    site.ingest("brain", "again", picture(20, 20, 20, seed=2))
+    first = site.waits_for(inference_pb2.PredictionMade, case_id="again-case")
+    site.hear(
+        edge_miner_pb2.PredictionRequested(
+            case_id="again-case", study_key="again", project_id="brain", model_digest=serving, round_id="round-7"
+        )
+    )
+    second = site.waits_for(inference_pb2.PredictionMade, case_id="again-case", round_id="round-7")
+    first.round_id = "round-7"
+    assert second == first
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "reason"),
+    [
+        ("bright", [picture(20, 20, 20) + 2e5], "PROGRAM_RAISED"),
+        ("two-channels", [picture(20, 20, 20), picture(20, 20, 20)], "UNSUITABLE"),
+        ("overflowing", [picture(20, 20, 20) * np.float32(1e36)], "NOT_FINITE"),
+        ("with-holes", [np.where(picture(20, 20, 20) > 120, np.nan, 1).astype(np.float32)], "UNREADABLE"),
+    ],
+)
+def test_what_cannot_be_predicted_on_is_said_with_its_reason(site, serving, name, channels, reason):
+    site.ingest("brain", name, *channels)
+    failed = site.waits_for(inference_pb2.PredictionFailed, case_id=f"{name}-case")
+    assert inference_pb2.PredictionFailure.Name(failed.reason) == f"PREDICTION_FAILURE_{reason}"
+    assert failed.model_digest == serving
+    shown = site.client.get(f"/v1/predictions/{failed.prediction_id}", headers=site.headers(Role.SITE_ADMIN)).json()
+    assert shown["state"] == "failed" and shown["detail"]
+    # The service is well: the next study is predicted.
+    site.ingest("brain", f"after-{name}", picture(16, 16, 16))
+    site.waits_for(inference_pb2.PredictionMade, case_id=f"after-{name}-case")
+
+
+def test_a_bundle_that_fails_to_load_is_reported_and_the_old_one_serves_on(site, serving):
+    archive = site.folder / "broken.zip"
+    source = site.bundles[serving]
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(archive, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, b"no weights" if name == "models/model.pt" else old.read(name))
+    digest = site.train("brain", archive, compared_with=serving)
+    deployed = site.waits_for(inference_pb2.ModelDeployed, candidate_digest=digest)
+    assert deployed.outcome == inference_pb2.DEPLOYMENT_LOAD_FAILED
+    assert deployed.serving_digest == serving and deployed.candidate_bundle.digest == digest
+    site.ingest("brain", "after-broken", picture(16, 16, 16))
+    assert site.waits_for(inference_pb2.PredictionMade, case_id="after-broken-case").model_digest == serving
+
+
+def test_a_bundle_that_loads_and_cannot_predict_is_not_taken(site, serving):
+    archive = write_sample_bundle(
+        site.folder / "dead.zip", transforms=({"_target_": "Lambdad", "keys": "image", "func": "$lambda x: x / 0 * 0"},)
+    )
+    digest = site.train("brain", archive, compared_with=serving)
+    deployed = site.waits_for(inference_pb2.ModelDeployed, candidate_digest=digest)
+    assert deployed.outcome == inference_pb2.DEPLOYMENT_LOAD_FAILED and deployed.serving_digest == serving
+    models = site.client.get("/v1/models", headers=site.headers(Role.READER)).json()["models"]
+    detail = next(model["detail"] for model in models if model["model_digest"] == digest)
+    assert detail.startswith("not-finite")
+
+
+def test_a_candidate_that_is_not_taken_is_unloaded(site, serving, triton):
+    archive = write_sample_bundle(site.folder / "worse.zip", seed=9)
+    digest = site.train("brain", archive, compared_with=serving, passes=False)
+    deployed = site.waits_for(inference_pb2.ModelDeployed, candidate_digest=digest)
+    assert deployed.outcome == inference_pb2.DEPLOYMENT_KEPT and deployed.serving_digest == serving
+    name = f"brain-model-{digest.removeprefix('sha256:')[:12]}"
+    wait_until(lambda: name not in triton.client.loaded(), "the candidate is unloaded")
+
+
+def test_a_brought_bundle_serves_and_its_members_disagree(site, triton):
+    site.configure("brought")
+    archive = write_sample_bundle(
+        site.folder / "brought.zip",
+        channels=2,
+        members=3,
+        transforms=({"_target_": "Spacingd", "keys": "image", "pixdim": [1.5, 1.5, 1.5], "mode": "bilinear"},),
+    )
+    form = {"project_id": "brought", "model_name": "visitor", "serve": "true"}
+    wait_until(lambda: "brought" in known_projects(site), "the project is known")
+    answer = site.client.post(
+        "/v1/models", data=form, files={"file": archive.read_bytes()}, headers=site.headers(Role.SITE_ADMIN)
+    )
+    assert answer.status_code == 201, answer.text
+    digest = answer.json()["model_digest"]
+    site.bundles[digest] = archive
+    outcomes = [
+        site.waits_for(inference_pb2.ModelDeployed, project_id="brought", sequence=number).outcome for number in (1, 2)
+    ]
+    assert outcomes == [inference_pb2.DEPLOYMENT_IMPORTED, inference_pb2.DEPLOYMENT_SERVING]
+    site.ingest("brought", "pair", picture(30, 28, 26, seed=3), picture(30, 28, 26, seed=4))
+    made = site.waits_for(inference_pb2.PredictionMade, case_id="pair-case")
+    assert made.model_name == "visitor"
+    assert {"mutual-information", "pairwise-dice"} <= {score.name for score in made.scores}
+    check_equal(site, made, digest)
+
+
+def known_projects(site) -> set[str]:
+    from inference.adapters.sql import SqlProjects
+
+    with site.service.database.begin(read_only=True) as connection:
+        return {project.project_id for project in SqlProjects(connection).all()}
+
+
+def test_a_person_waits_for_a_prediction(site, serving):
+    site.ingest("brain", "asked", picture(18, 18, 18, seed=5))
+    site.waits_for(inference_pb2.PredictionMade, case_id="asked-case")
+    body = {"project_id": "brain", "case_id": "asked-case"}
+    lead = site.headers(Role.PROJECT_LEAD)
+    answer = site.client.post("/v1/infer", json=body, headers=lead)
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    assert set(shown) == {field.name for field in infer_pb2.InferResponse.DESCRIPTOR.fields}
+    assert shown["state"] == "made" and shown["model_digest"] == serving
+    mask = site.client.get(f"/v1/predictions/{shown['prediction_id']}/mask", headers=lead)
+    assert read_nifti(mask.content).array.shape == (18, 18, 18)
+    assert site.client.get(f"/v1/predictions/{shown['prediction_id']}/uncertainty", headers=lead).status_code == 200
+    listed = site.client.get("/v1/predictions", params={"case_id": "asked-case"}, headers=lead).json()
+    assert [one["prediction_id"] for one in listed["predictions"]] == [shown["prediction_id"]]
+    for changed, code in (
+        ({"model_digest": "sha256:" + "0" * 64}, "model-unknown"),
+        ({"case_id": "nobody"}, "case-unknown"),
+        ({"project_id": "brought", "case_id": "asked-case"}, "case-unknown"),
+    ):
+        refused = site.client.post("/v1/infer", json=body | changed, headers=lead)
+        assert (refused.status_code, refused.json()["error"]) == (404, code)
+    assert site.client.post("/v1/infer", json=body, headers=site.headers(Role.READER)).status_code == 403
+
+
+def test_a_withdrawn_study_is_forgotten_and_stays_so(site, serving):
+    site.ingest("brain", "secret", picture(16, 16, 16, seed=6))
+    made = site.waits_for(inference_pb2.PredictionMade, case_id="secret-case")
+    site.hear(ingest_pb2.StudyWithdrawn(study_key="secret", reason=ingest_pb2.WITHDRAW_REASON_CONSENT))
+    wait_until(lambda: not site.objects.keys("inference/secret/"), "the objects are deleted")
+    lead = site.headers(Role.PROJECT_LEAD)
+    assert site.client.get(f"/v1/predictions/{made.prediction_id}", headers=lead).status_code == 404
+    site.ingest("brain", "secret", picture(16, 16, 16, seed=6))
+    site.ingest("brain", "after-secret", picture(16, 16, 16, seed=7))
+    site.waits_for(inference_pb2.PredictionMade, case_id="after-secret-case")
+    assert len(site.said(inference_pb2.PredictionMade, case_id="secret-case")) == 1
+
+
+def test_studies_wait_while_triton_is_away_and_none_is_lost(site, serving, triton):
+    triton.kill()
+    lead = site.headers(Role.PROJECT_LEAD)
+
+    def status() -> dict:
+        return site.client.get("/v1/status", headers=lead).json()
+
+    wait_until(lambda: status()["triton"] == "away", "the service sees that Triton is away")
+    for number in range(6):
+        site.ingest("brain", f"waiting-{number}", picture(16, 16, 16, seed=number))
+    wait_until(lambda: status()["waiting"] == 6, "six predictions wait")
+    triton.start()
+    for number in range(6):
+        made = site.waits_for(inference_pb2.PredictionMade, case_id=f"waiting-{number}-case")
+        assert made.model_digest == serving
+    assert status()["waiting"] == 0 and status()["serving"]["brain"] == serving
+
+
+def test_the_service_sends_the_program_the_runner_has():
+    assert (ROOT / "services/inference/triton/bundle_runner/model.py").read_bytes() == PROGRAM
+
+
+def test_refused_bundles_say_what_is_missing(site, serving):
+    admin = site.headers(Role.SITE_ADMIN)
+    whole = site.bundles[serving]
+    for missing in ("configs/metadata.json", "configs/inference.json", "models/model.pt"):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(whole) as old, zipfile.ZipFile(archive, "w") as new:
+            for name in old.namelist():
+                if name != missing:
+                    new.writestr(name, old.read(name))
+        form = {"project_id": "brain", "model_name": "visitor"}
+        answer = site.client.post("/v1/models", data=form, files={"file": archive.getvalue()}, headers=admin)
+        assert answer.status_code == 422 and answer.json()["error"] == "bundle-incomplete"
+        assert missing in json.dumps(answer.json())
