@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from radloop.errors import PermanentError
 
-_ELSEWHERE = {"RADLOOP_DATA", "RADLOOP_HOME", "RADLOOP_KILL_AT", "RADLOOP_TOKEN", "RADLOOP_URL"}
+_ELSEWHERE = {"RADLOOP_DATA", "RADLOOP_KILL_AT", "RADLOOP_TOKEN", "RADLOOP_TRITON_WHEEL", "RADLOOP_URL"}
 """Variables of the `radloop` command and of the tests, which share the prefix."""
 
 
@@ -80,7 +80,7 @@ def load(cls: type[_Settings], environ: Mapping[str, str] = os.environ) -> _Sett
     """
     for known in (SharedSettings, cls):
         prefix = known.model_config["env_prefix"]
-        names = {f"{prefix}{name}".upper() for name in known.model_fields} | _ELSEWHERE
+        names = {f"{prefix}{name}".upper() for name in known.model_fields if name != "shared"} | _ELSEWHERE
         if unknown := sorted(name for name in environ if name.startswith(prefix) and name not in names):
             raise PermanentError(
                 "setting-unknown",

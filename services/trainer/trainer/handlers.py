@@ -134,12 +134,15 @@ def start_run(
     )
     uow.runs.save_dataset(DatasetVersion(version, project.project_id, items, sources, store.put(key, manifest)))
     number = situation.runs + 1
+    serving = uow.runs.serving(project.project_id)
     plan = plan_of(
         project,
         items,
         labels,
         dataset_version=version,
-        serving=uow.runs.serving(project.project_id),
+        serving=serving,
+        # A brought model is compared with, but its network is its own: only weights of our own runs can be gone on from.
+        warm_start=serving is not None and uow.runs.by_model(serving.model_digest) is not None,
         run_number=number,
         recipe=recipe,
     )
@@ -263,11 +266,6 @@ def _run(uow: TrainerUnitOfWork, run_id: str) -> Run:
 
 def _case_token(case_id: str) -> str:
     return f"case:{case_id}"
-
-
-def bundle_key(project_id: str, bundle_digest: str) -> str:
-    """Return the key a run's bundle is stored under."""
-    return f"trainer/{project_id}/models/{bundle_digest.removeprefix('sha256:')}.zip"
 
 
 HANDLERS: dict[type, Callable[..., list[Message]]] = {

@@ -16,8 +16,7 @@ from radloop.objects import Objects
 from radloop.references import CaseDice, ObjectRef
 from radloop.telemetry import logger
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
-from trainer.domain.model import Run, RunState
-from trainer.handlers import bundle_key
+from trainer.domain.model import Run, RunState, bundle_key
 
 log = logger(__name__)
 
@@ -128,12 +127,12 @@ class JobWorker:
 
     def _take_model(self, run: Run) -> bool:
         result = self._result(run)
-        if result.get("state") != "trained" or result.get("plan_digest") != run.plan_digest:
+        if result.get("outcome") != "model" or result.get("plan_digest") != run.plan_digest:
             log.warning("training job ended without a result of this plan", run=run.run_id)
             self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
             return True
         data = (self._work_dir / run.run_id / result["bundle"]).read_bytes()
-        bundle = self._objects.put(bundle_key(run.project_id, result["model_digest"]), data)
+        bundle = self._objects.put(bundle_key(run.project_id, result["bundle_digest"]), data)
         self._dispatcher.dispatch(
             RecordModel(
                 run_id=run.run_id,

@@ -59,6 +59,11 @@ def run_id_of(site: str, project_id: str, run_number: int) -> str:
     return str(uuid.uuid5(_RUNS, f"{site}/{project_id}/{run_number}"))
 
 
+def bundle_key(project_id: str, bundle_digest: str) -> str:
+    """Return the key a run's bundle is stored under."""
+    return f"trainer/{project_id}/models/{bundle_digest.removeprefix('sha256:')}.zip"
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingCase:
     """A case as the trainer knows it."""

@@ -34,6 +34,7 @@ def plan_of(
     *,
     dataset_version: str,
     serving: ServingModel | None,
+    warm_start: bool,
     run_number: int,
     recipe: Recipe,
 ) -> dict[str, Any]:
@@ -50,7 +51,9 @@ def plan_of(
     dataset_version
         Digest of the dataset version.
     serving
-        The model to start from and to compare with; None for a first run.
+        The model to compare with; None when none serves.
+    warm_start
+        Whether to start from the serving model's weights.
     run_number
         From 1; the seed of the run is the policy's plus this.
     recipe
@@ -62,7 +65,8 @@ def plan_of(
         JSON values only; keys as the training job reads them.
     """
     policy = project.training
-    is_update = serving is not None and serving.bundle is not None
+    bundle = serving.bundle if serving else None
+    is_update = warm_start and bundle is not None
     return {
         "format": FORMAT,
         "model_name": project.model_name,
@@ -70,7 +74,7 @@ def plan_of(
         "dataset_version": dataset_version,
         "segments": [{"value": segment.value, "name": segment.name} for segment in project.segments],
         "items": [_item(item, *labels[item.case_id]) for item in items],
-        "serving": _reference(serving.bundle) if is_update and serving and serving.bundle else None,
+        "serving": _reference(bundle) if bundle else None,
         "warm_start": is_update,
         "seed": policy.seed * 1000 + run_number,
         "steps": policy.update_steps if is_update else policy.initial_steps,
