@@ -1,0 +1,41 @@
+"""``make benchmark [ARGS=name]``: run every benchmark, or one, and write its table under docs/benchmarks/.
+
+Each is a program of its own that prints a Markdown table; this only runs them and keeps what they print.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TABLES = HERE.parent / "docs" / "benchmarks"
+BENCHMARKS = {
+    "ingest_store": "Instances per second into `ingest`, against a bare pynetdicom SCP that only writes files",
+    "triton_client": "Triton through our client, against bare torch",
+    "whole_platform": "Start-up, memory of each process, and seconds from the last C-STORE of a study to `prediction-made`",
+    "selection": "How well and how fast cases are ranked",
+    "label_errors": "Share of seeded label errors that quality control returns",
+}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        sys.exit(f"benchmark-unknown: expected {', '.join(BENCHMARKS)}; got {', '.join(unknown)}")
+    TABLES.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names, 1):
+        print(f"[{number}/{len(names)}] {name}: {BENCHMARKS[name]}", flush=True)
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, str(HERE / f"{name}.py")], stdout=subprocess.PIPE, text=True, check=True)
+        print(done.stdout, flush=True)
+        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+        note = f"Measured in {time.monotonic() - began:.0f} s on {machine}; other machines differ, ratios less so."
+        (TABLES / f"{name}.md").write_text(f"# {BENCHMARKS[name]}\n\n{done.stdout.strip()}\n\n{note}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Kill every service at every point and at random while studies flow through the whole loop: every effect exactly once."""
+
+import json
+import os
+import runpy
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from radloop.contracts.topics import TOPICS
+from radloop.events import open_event_log
+from standalone.layout import SERVICES, Layout
+
+FIRE = Path(__file__).with_name("platform_under_fire.py")
+points_of = runpy.run_path(str(FIRE))["points_of"]
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+
+SEED = 20261123
+RANDOM_KILLS = 30
+DEMO = ["--cohort", "phantom", "--patients", "40", "--start", "6", "--test", "7", "--validation", "7", "--rounds", "2",
+        "--batch", "6", "--initial-steps", "30", "--update-steps", "10", "--seed", str(SEED)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def survived(tmp_path_factory) -> Layout:
+    """Run the demo on a platform under fire, as often as it takes; return its folder."""
+    folder = tmp_path_factory.mktemp("fire")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RADLOOP_KILL")}
+    with (folder / "fire.log").open("wb") as output:
+        platform = subprocess.Popen(
+            [sys.executable, str(FIRE), str(folder), str(SEED), str(RANDOM_KILLS)],
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_for(lambda: (folder / "platform.json").exists(), 60, "a platform")
+            demo = [sys.executable, "-m", "standalone", "demo", "--data", str(folder), *DEMO]
+            for _attempt in range(60):
+                if subprocess.run(demo, env=environment, stdout=output, stderr=output, check=False).returncode == 0:
+                    break
+            else:
+                pytest.fail((folder / "fire.log").read_text()[-3000:])
+            _wait_for(lambda: _all_killed(folder), 120, "every scheduled kill")
+            _wait_for(lambda: _quiet(folder), 60, "the services to finish what is left")
+        finally:
+            platform.send_signal(signal.SIGTERM)
+            platform.wait(60)
+    return Layout(folder)
+
+
+def _all_killed(folder: Path) -> bool:
+    kills = json.loads((folder / "kills.json").read_text())
+    return len(kills["random"]) == RANDOM_KILLS and all(
+        len(kills["points"][service]) == len(points_of(service)) for service in SERVICES
+    )
+
+
+def _quiet(folder: Path) -> bool:
+    """Whether no outbox holds a row and no group lags behind."""
+    with sqlite3.connect(Layout(folder).events_file, timeout=30) as log:
+        ends = dict(log.execute("SELECT topic, next_offset FROM topics").fetchall())
+        positions = log.execute("SELECT topic, next_offset FROM positions").fetchall()
+    if any(ends[topic] != offset for topic, offset in positions if topic in ends):
+        return False
+    return all(_rows(folder, service, "SELECT count(*) FROM outbox")[0][0] == 0 for service in SERVICES)
+
+
+def _rows(folder: Path, service: str, query: str) -> list:
+    connection = sqlite3.connect(Layout(folder).state_folder / f"{service}.db", timeout=30)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def _wait_for(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def events(survived) -> dict[str, list]:
+    """Return the distinct events (by ce_id) of each topic with their record, in the log's order."""
+    log = open_event_log(survived.events_url)
+    found: dict[str, list] = {}
+    for topic in log.topics():
+        seen, offset, kept = set(), 0, []
+        while batch := log.read(topic, offset, 500):
+            for stored in batch:
+                identity = (stored.record.headers["ce_source"], stored.record.headers["ce_id"])
+                if identity not in seen:
+                    seen.add(identity)
+                    kept.append(stored)
+            offset = batch[-1].offset + 1
+        found[topic] = kept
+    log.close()
+    return found
+
+
+def _payloads(events, topic):
+    return [TOPICS[topic].event.FromString(stored.record.value) for stored in events.get(topic, [])]
+
+
+def test_every_service_died_at_every_point_and_at_random(survived):
+    kills = json.loads((survived.folder / "kills.json").read_text())
+    assert {name: sorted(done) for name, done in kills["points"].items()} == {
+        name: sorted(points_of(name)) for name in SERVICES
+    }
+    assert len(kills["random"]) == RANDOM_KILLS
+
+
+def test_nothing_went_to_the_dead_letters(events):
+    assert [topic for topic in events if topic.endswith(".dlq")] == []
+
+
+def test_every_study_came_in_once(events):
+    studies = _payloads(events, "study-ingested")
+    assert len({study.patient_key for study in studies}) == 60
+    assert max(Counter((s.study_key, s.project_id, s.revision) for s in studies).values()) == 1
+    assert max(Counter(case.case_id for study in studies for case in study.cases).values()) == 1
+
+
+def test_every_submitted_label_was_judged_once(events):
+    submitted = Counter(label.label_version_id for label in _payloads(events, "label-submitted"))
+    approved = Counter(label.label_version_id for label in _payloads(events, "label-approved"))
+    returned = Counter(label.label_version_id for label in _payloads(events, "label-returned"))
+    assert max(submitted.values()) == max(approved.values()) == 1 and max(returned.values(), default=1) == 1
+    assert not approved.keys() & returned.keys()
+    assert approved.keys() | returned.keys() <= submitted.keys()
+
+
+def test_every_round_is_whole(events):
+    rounds = defaultdict(list)
+    for flag in _payloads(events, "edge-case-flagged"):
+        rounds[flag.round_id].append(flag)
+    assert len(rounds) == 2
+    for flags in rounds.values():
+        assert sorted(flag.rank for flag in flags) == list(range(1, flags[0].batch_size + 1))
+        assert len({flag.case_id for flag in flags}) == len(flags)
+
+
+def test_every_model_has_its_lineage(events):
+    runs = {run.run_id: run for run in _payloads(events, "training-started")}
+    models = _payloads(events, "model-trained")
+    approved = {label.label_version_id for label in _payloads(events, "label-approved")}
+    assert len(models) == len(runs) == 3 and {model.run_id for model in models} == runs.keys()
+    for model in models:
+        run = runs[model.run_id]
+        assert (model.dataset_version, model.plan_digest) == (run.dataset_version, run.plan_digest)
+        assert {item.label_version_id for item in run.items} <= approved
+    deployed = Counter(event.candidate_digest for event in _payloads(events, "model-deployed"))
+    assert deployed == Counter(model.model_digest for model in models)
+
+
+def test_predictions_are_unique(events):
+    predictions = _payloads(events, "prediction-made")
+    assert max(Counter((p.prediction_id, p.round_id) for p in predictions).values()) == 1
+
+
+def test_order_per_key_is_kept(events):
+    for topic, name in (("model-deployed", "sequence"), ("project-configured", "project_version")):
+        by_key = defaultdict(list)
+        for stored, event in zip(events[topic], _payloads(events, topic), strict=True):
+            by_key[stored.record.key].append(getattr(event, name))
+        assert all(numbers == sorted(numbers) for numbers in by_key.values()), topic
+    approvals = defaultdict(list)
+    for event in _payloads(events, "label-approved"):
+        approvals[event.case_id].append(event.sequence)
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in approvals.values())
+    runs = [event.run_number for event in _payloads(events, "training-started")]
+    assert runs == sorted(runs)
+
+
+def test_no_service_waits_for_anything(survived):
+    for service in SERVICES:
+        assert _rows(survived.folder, service, "SELECT count(*) FROM outbox") == [(0,)]
+        assert _rows(survived.folder, service, "SELECT token FROM parked") == []
