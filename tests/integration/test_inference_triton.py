@@ -165,7 +165,9 @@ class Site:
     def bare(self, case_id: str, digest: str):
         """Predict in this process with plain torch, as the service should have."""
         bundle = open_bundle(self.bundles[digest])
-        affine_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ AFFINE_LPS
+        # As it comes out of the file: a NIfTI header keeps an affine in single precision.
+        stored = read_nifti(write_nifti(Volume(self.images[case_id][0], AFFINE_LPS)))
+        affine_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ stored.affine_lps
         seed = seed_of(case_id, digest, PredictionSettings().digest)
         prediction = predict(bundle, self.images[case_id], affine_ras, seed)
         bundle.close()

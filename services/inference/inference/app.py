@@ -1,5 +1,6 @@
 """What is plugged into what: the only place that constructs things."""
 
+import socket
 from functools import partial
 
 from inference.adapters import http
@@ -39,7 +40,9 @@ def build(settings: InferenceSettings) -> Service:
     loader = ModelLoader(server, objects, chosen)
     # Held for longer than an attempt can take: loading, predicting, storing.
     queue = SqlPredictionQueue(
-        database, settings.place, hold_s=2 * settings.predict_timeout_s + settings.load_timeout_s
+        database,
+        settings.place or socket.gethostname(),
+        hold_s=2 * settings.predict_timeout_s + settings.load_timeout_s,
     )
     keeper = ModelKeeper(server, loader, unit_of_work, dispatch)
     predicting = PredictionWorker(

@@ -1,7 +1,5 @@
 """The service's own settings, `INFERENCE_*`; what is shared stands in `RADLOOP_*`."""
 
-import socket
-
 from pydantic import Field
 
 from radloop.settings import ServiceSettings, settings_config
@@ -39,5 +37,6 @@ class InferenceSettings(ServiceSettings):
     bundle_limit_bytes: int = Field(default=2_000_000_000, gt=0, le=2_000_000_000)
     """Largest bundle that may be brought, in bytes; gRPC carries no more than 2 GB in one message."""
 
-    place: str = Field(default_factory=socket.gethostname)
-    """Name of this process's place; what it held before a restart under the same name is free at once."""
+    place: str = ""
+    """Name of this process's place, empty for the host's name; what it held before a restart under the same name is free at
+    once."""
