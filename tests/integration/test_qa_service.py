@@ -160,13 +160,14 @@ def study(case: str, split: str = "TRAIN"):
     )
 
 
-def prediction(platform: Platform, case: str, array: np.ndarray, prediction_id: str = ""):
+def prediction(platform: Platform, case: str, array: np.ndarray, prediction_id: str = "", round_id: str = ""):
     return inference_pb2.PredictionMade(
         prediction_id=prediction_id or f"prediction-{case}",
         case_id=case,
         study_key=f"study-{case}",
         project_id=PROJECT,
         mask=platform.stored(f"inference/study-{case}", array),
+        round_id=round_id,
     )
 
 
@@ -245,6 +246,19 @@ def test_a_good_label_is_approved_with_everything_the_contract_asks_for(platform
     assert not said.agreement
     assert said.sequence == 1
     assert not platform.said("label-returned") and not platform.said("reading-requested")
+
+
+def test_a_control_label_names_no_prediction_and_is_measured_all_the_same(platform):
+    platform.hear(
+        project(),
+        study("c"),
+        prediction(platform, "c", mask((0, 0, 1)), "of-the-round", round_id="round-1"),
+        prediction(platform, "c", mask(), "of-the-next", round_id="round-2"),
+        label(platform, "c", mask(), round_id="round-1", arm="ARM_CONTROL"),
+    )
+    (said,) = platform.said("label-approved")
+    assert said.prediction_id == "of-the-round"
+    assert [score.value for score in said.prediction_dice] == [0.875, 0.875]
 
 
 def test_the_story_of_the_label_goes_on_in_what_is_said_about_it(platform):

@@ -25,6 +25,7 @@ from qa.domain.messages import (
 from qa.domain.model import (
     TRANSITIONS,
     Doubt,
+    LabelSource,
     LabelVersion,
     Outcome,
     Project,
@@ -72,7 +73,14 @@ def keep_prediction(message: PredictionMade, uow: QaUnitOfWork) -> list[Message]
     """Keep a prediction; a label that waits for it is picked up by the worker."""
     if not uow.withdrawn.contains(message.study_key):
         uow.cases.save_prediction(
-            KnownPrediction(message.prediction_id, message.case_id, message.study_key, message.project_id, message.mask)
+            KnownPrediction(
+                prediction_id=message.prediction_id,
+                case_id=message.case_id,
+                study_key=message.study_key,
+                project_id=message.project_id,
+                mask=message.mask,
+                round_id=message.round_id,
+            )
         )
     return []
 
@@ -133,7 +141,7 @@ def _review_of(message: LabelSubmitted, uow: QaUnitOfWork) -> Review:
                 case_id=message.case_id,
                 study_key=message.study_key,
                 task_id=message.task_id,
-                prediction_id=message.prediction_id,
+                prediction_id=message.prediction_id or _prediction_before(message, uow),
                 round_id=message.round_id,
                 arm=message.arm,
             )
@@ -142,6 +150,18 @@ def _review_of(message: LabelSubmitted, uow: QaUnitOfWork) -> Review:
     if review.state == ReviewState.CHECKING:
         raise NotYet(_case_token(message.case_id))
     return review
+
+
+def _prediction_before(message: LabelSubmitted, uow: QaUnitOfWork) -> str:
+    """Return the prediction that a label drawn blind is to be measured against, or "" if there is none.
+
+    Control cases name no prediction, lest their reader learns of one; the honest estimate needs their Dice most of all. Any
+    model's prediction on a case without an approved label was made blind to that label.
+    """
+    if message.source == LabelSource.IMPORT or uow.approvals.sequence(message.case_id):
+        return ""
+    known = uow.cases.newest_prediction(message.case_id, message.round_id)
+    return known.prediction_id if known else ""
 
 
 def _waiting_for(message: LabelSubmitted, known: Sequence[Review], uow: QaUnitOfWork) -> Review:

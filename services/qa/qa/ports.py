@@ -33,6 +33,7 @@ class KnownPrediction:
     study_key: str
     project_id: str
     mask: ObjectRef
+    round_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,12 @@ class Cases(Protocol):
         """Return a prediction."""
         ...
 
-    def newest_prediction(self, case_id: str) -> KnownPrediction | None:
-        """Return the prediction of a case that was heard of last."""
+    def newest_prediction(self, case_id: str, round_id: str = "") -> KnownPrediction | None:
+        """Return the prediction of a case that was heard of last; one that the round asked for comes before all others."""
         ...
 
     def save_prediction(self, prediction: KnownPrediction) -> None:
-        """Keep a prediction; the same again changes nothing."""
+        """Keep a prediction; when it is said again, the round that asked last counts."""
         ...
 
 

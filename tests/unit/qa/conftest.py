@@ -40,11 +40,12 @@ class FakeCases:
     def prediction(self, prediction_id):
         return self.predictions.get(prediction_id)
 
-    def newest_prediction(self, case_id):
-        return next((p for p in reversed(self.predictions.values()) if p.case_id == case_id), None)
+    def newest_prediction(self, case_id, round_id=""):
+        known = [p for p in reversed(self.predictions.values()) if p.case_id == case_id]
+        return next((p for p in known if round_id and p.round_id == round_id), next(iter(known), None))
 
     def save_prediction(self, prediction):
-        self.predictions.setdefault(prediction.prediction_id, prediction)
+        self.predictions[prediction.prediction_id] = prediction
 
 
 class FakeReviews:

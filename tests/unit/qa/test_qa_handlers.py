@@ -38,7 +38,7 @@ TABLE = {**HANDLERS, RecordExamination: partial(record_examination, policy=POLIC
 CLEAN = Examination((), Measurement({}, None), (Score("dice-segment-1", 0.9),))
 STRAY = Examination((finding(ReturnReason.STRAY_COMPONENT, Severity.RETURN, 1),), Measurement({}, None))
 STUDY = StudyIngested("study", "project", Split.TRAIN, (IngestedCase("case", (4, 4, 4), (1.0,) * 16),))
-PREDICTION = PredictionMade("prediction", "case", "study", "project", REF)
+PREDICTION = PredictionMade("prediction", "case", "study", "project", REF, "round")
 
 
 def project(share: float = 0.0, version: int = 1) -> ProjectConfigured:
@@ -164,6 +164,19 @@ def test_the_dice_that_is_said_is_that_of_the_reviews_own_prediction(uow):
     (said,) = deliver(
         TABLE, uow, checked("d", prediction_id="prediction")
     )  # checked against a model's, but not its own
+    assert said.prediction_id == "" and said.prediction_dice == ()
+
+
+def test_a_label_drawn_blind_is_measured_against_its_rounds_prediction(uow):
+    later = replace(PREDICTION, prediction_id="later", round_id="next round")
+    deliver(TABLE, uow, project(), STUDY, PREDICTION, later, label(arm=Arm.CONTROL))
+    (said,) = deliver(TABLE, uow, checked("a", prediction_id="prediction"))
+    assert said.prediction_id == "prediction" and said.prediction_dice == CLEAN.prediction_dice
+
+
+def test_an_import_is_measured_against_no_prediction(uow):
+    deliver(TABLE, uow, project(), STUDY, PREDICTION, imported())
+    (said,) = deliver(TABLE, uow, checked("i", prediction_id="prediction"))
     assert said.prediction_id == "" and said.prediction_dice == ()
 
 

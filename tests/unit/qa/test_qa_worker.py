@@ -64,7 +64,7 @@ class Bench:
         )
 
     def predict(self, name: str, ref: ObjectRef) -> None:
-        self.uow.cases.save_prediction(KnownPrediction(name, "case", "study", "project", ref))
+        self.uow.cases.save_prediction(KnownPrediction(name, "case", "study", "project", ref, ""))
 
 
 @pytest.fixture

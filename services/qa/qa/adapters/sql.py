@@ -86,21 +86,23 @@ class SqlCases(_Repository):
         query = sa.select(columns.document).where(columns.prediction_id == prediction_id)
         return self._document(query, _PREDICTION)
 
-    def newest_prediction(self, case_id: str) -> KnownPrediction | None:
-        """Return the prediction of a case that was heard of last."""
+    def newest_prediction(self, case_id: str, round_id: str = "") -> KnownPrediction | None:
+        """Return the prediction of a case that was heard of last; one that the round asked for comes before all others."""
         columns = tables.predictions.c
-        query = sa.select(columns.document).where(columns.case_id == case_id).order_by(columns.number.desc())
-        return self._document(query, _PREDICTION)
+        asked = sa.case((columns.round_id == round_id, 1), else_=0) if round_id else sa.literal(0)
+        query = sa.select(columns.document).where(columns.case_id == case_id)
+        return self._document(query.order_by(asked.desc(), columns.number.desc()), _PREDICTION)
 
     def save_prediction(self, prediction: KnownPrediction) -> None:
-        """Keep a prediction; the same again changes nothing."""
+        """Keep a prediction; when it is said again, the round that asked last counts."""
         values = {
             "prediction_id": prediction.prediction_id,
             "case_id": prediction.case_id,
             "study_key": prediction.study_key,
+            "round_id": prediction.round_id,
             "document": _text(_PREDICTION, prediction),
         }
-        upsert(self._connection, tables.predictions, values, keys=("prediction_id",), update=False)
+        upsert(self._connection, tables.predictions, values, keys=("prediction_id",))
 
 
 class SqlReviews(_Repository):

@@ -33,6 +33,7 @@ predictions = sa.Table(
     sa.Column("prediction_id", sa.String(100), nullable=False, unique=True),
     sa.Column("case_id", sa.String(100), nullable=False, index=True),
     sa.Column("study_key", sa.String(100), nullable=False, index=True),
+    sa.Column("round_id", sa.String(100), nullable=False),
     sa.Column("document", sa.Text, nullable=False),
 )
 

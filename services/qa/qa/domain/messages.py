@@ -52,6 +52,7 @@ class PredictionMade(Message):
     study_key: str
     project_id: str
     mask: ObjectRef
+    round_id: str
 
 
 @dataclass(frozen=True, slots=True)
