@@ -164,6 +164,14 @@ def test_a_new_round_supersedes_what_nobody_has_started(world, ada, ben) -> None
     assert world.state(returned) is TaskState.RETURNED
 
 
+def test_a_lease_that_ran_out_keeps_nothing_in_an_old_round(world, ada) -> None:
+    (task_id,) = world.ready()
+    world.take(ada)
+    world.clock.pass_(601)
+    world.hear(world.study("c9", "s9"), world.flag("c9", "s9", round_number=2, show_proposal=False))
+    assert world.state(task_id) is TaskState.SUPERSEDED
+
+
 def test_rounds_heard_out_of_order(new_world) -> None:
     """Order holds within one study's topic only: round 2 of one study may come before round 1 of another."""
     ends = []

@@ -2,6 +2,7 @@
 
 from labeling.domain.messages import (
     EdgeCaseFlagged,
+    ExpireLeases,
     LabelApproved,
     LabelReturned,
     PredictionMade,
@@ -15,6 +16,7 @@ from labeling.domain.model import Action, Approval, Case, HistoryEntry, LabelVer
 from labeling.domain.states import Step, TaskState
 from labeling.domain.task import Task
 from labeling.domain.vocabulary import FlagReason, Reading
+from labeling.handlers.leases import expire_leases
 from labeling.ports import Clock, UnitOfWork
 from radloop.errors import Invalid, NotYet
 from radloop.messages import Message
@@ -77,6 +79,7 @@ def open_task(event: EdgeCaseFlagged, uow: UnitOfWork, clock: Clock) -> list[Mes
     newest = uow.projects.newest_round(event.project_id)
     if event.round_number > newest:
         uow.projects.round_heard(event.project_id, event.round_number)
+        expire_leases(ExpireLeases(), uow, clock)  # a lease that has run out keeps no task in an old round
         for outdated in uow.tasks.outdated(event.project_id, event.round_number):
             _end(outdated, Step.SUPERSEDE, uow, clock)
     _tell(uow, clock, task.case_id, Action.FLAGGED, task_id=task.task_id)
