@@ -5,11 +5,9 @@ from dataclasses import replace
 import pytest
 
 from inference.domain import messages as m
-from inference.domain.model import Case, Model, PendingDeployment, Prediction, PredictionSettings, Project, Traffic
+from inference.domain.model import Case, Model, PendingDeployment, Prediction, Project, Traffic
 from radloop.references import ObjectRef
 from radloop.testing import FakeUnitOfWork
-
-SETTINGS = PredictionSettings().digest
 
 
 class FakeProjects:
@@ -86,6 +84,9 @@ class FakePredictions:
 
     def waiting_rounds(self, prediction_id: str) -> list[str]:
         return sorted(self.rounds.pop(prediction_id, set()))
+
+    def of_case(self, case_id: str, model_digest: str | None) -> list[Prediction]:
+        return [p for p in self.rows.values() if p.case_id == case_id and model_digest in (None, p.model_digest)]
 
     def asked_for(self) -> set[tuple[str, str]]:
         return {(p.project_id, p.model_digest) for p in self.rows.values() if p.state == "waiting"}
