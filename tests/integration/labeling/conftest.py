@@ -100,7 +100,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.folder = folder
-        shared = SharedSettings(
+        self.shared = shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder}/events.db",
             database_url=f"sqlite:///{folder}/state",
@@ -358,3 +358,9 @@ def lead(site: Site) -> Person:
 @pytest.fixture
 def a_label():  # type: ignore[no-untyped-def]
     return label_of
+
+
+@pytest.fixture
+def oblique_series() -> tuple[np.ndarray, list[Dataset]]:
+    """The affine (to LPS, mm) and the slices of an oblique series, in order of k."""
+    return oblique_affine(), write_series(oblique_affine())
