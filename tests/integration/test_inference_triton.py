@@ -147,6 +147,7 @@ class Site:
                 model_name=f"{project_id}-model",
                 model_digest=bundle.digest,
                 project_id=project_id,
+                run_id=f"run-of-{archive.stem}",
                 bundle=bundle,
                 comparison=trainer_pb2.Comparison(serving_digest=compared_with, passes=passes),
             )

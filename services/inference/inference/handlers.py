@@ -143,12 +143,16 @@ def _conclude(uow: InferenceUnitOfWork, prediction: Prediction) -> list[Message]
 
 
 def take_model(event: ModelTrained, uow: InferenceUnitOfWork) -> list[Message]:
-    """Queue a trained model to be loaded and tried beside the one that serves."""
+    """Queue a trained model to be loaded and tried beside the one that serves.
+
+    The trainer waits for an answer to every run, also to one that ended with a bundle that is known already.
+    """
     if uow.projects.get(event.project_id) is None:
         raise NotYet(_project_token(event.project_id))
-    if uow.models.get(event.project_id, event.model_digest) is not None:
+    if not uow.models.first_of_run(event.run_id):
         return []
-    _add_model(uow, event.project_id, event.model_digest, event.model_name, event.bundle, ModelState.WAITING)
+    if uow.models.get(event.project_id, event.model_digest) is None:
+        _add_model(uow, event.project_id, event.model_digest, event.model_name, event.bundle, ModelState.WAITING)
     uow.deployments.add(
         PendingDeployment(
             deployment_id=0,
@@ -234,12 +238,14 @@ def conclude_deployment(cmd: ConcludeDeployment, uow: InferenceUnitOfWork) -> li
     traffic = uow.traffic.get(pending.project_id)
     assert project is not None and model is not None  # a candidate is queued with both, and neither is ever removed
     outcome = outcome_of(pending, traffic, project.promotion, loaded=cmd.loaded)
-    if outcome is None or traffic.serving_digest == pending.model_digest:
+    if outcome is None:
         return []
-    if outcome is Deployment.SERVING:
+    serves_already = traffic.serving_digest == pending.model_digest
+    if outcome is Deployment.SERVING and not serves_already:
         return [_move(uow, traffic, candidate=model, outcome=outcome)]
-    state = ModelState.KEPT if outcome is Deployment.KEPT else ModelState.LOAD_FAILED
-    uow.models.save(replace(model, state=state, detail=cmd.detail))
+    if not serves_already:
+        state = ModelState.KEPT if outcome is Deployment.KEPT else ModelState.LOAD_FAILED
+        uow.models.save(replace(model, state=state, detail=cmd.detail))
     traffic = traffic.unmoved()
     uow.traffic.save(traffic)
     return [_deployed(uow, traffic, model, outcome)]

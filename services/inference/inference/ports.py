@@ -46,6 +46,10 @@ class Models(Protocol):
         """Return all models, of one project if given, in the order they came."""
         ...
 
+    def first_of_run(self, run_id: str) -> bool:
+        """Remember a training run; return whether this is the first that is heard of it."""
+        ...
+
 
 class TrafficTable(Protocol):
     """Who serves."""

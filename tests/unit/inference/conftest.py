@@ -24,6 +24,7 @@ class FakeProjects:
 class FakeModels:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Model] = {}
+        self.runs: set[str] = set()
 
     def get(self, project_id: str, model_digest: str) -> Model | None:
         return self.rows.get((project_id, model_digest))
@@ -33,6 +34,11 @@ class FakeModels:
 
     def all(self, project_id: str | None = None) -> list[Model]:
         return [model for model in self.rows.values() if project_id in (None, model.project_id)]
+
+    def first_of_run(self, run_id: str) -> bool:
+        known = run_id in self.runs
+        self.runs.add(run_id)
+        return not known
 
 
 class FakeTraffic:
@@ -157,9 +163,9 @@ class Events:
         event = m.ProjectConfigured("p", version, "model-p", (m.Segment(2), m.Segment(1)), policy, ())
         return replace(event, **changes)
 
-    def trained(self, name: str, against: str = "", passes: bool = True) -> m.ModelTrained:
-        compared_with = self.digest(against) if against else ""
-        return m.ModelTrained("model-p", self.digest(name), "p", self.ref(name), m.Comparison(compared_with, passes))
+    def trained(self, name: str, against: str = "", passes: bool = True, run: str = "") -> m.ModelTrained:
+        comparison = m.Comparison(self.digest(against) if against else "", passes)
+        return m.ModelTrained("model-p", self.digest(name), "p", run or f"run-{name}", self.ref(name), comparison)
 
     def promoted(self, name: str, sequence: int) -> m.ModelPromoted:
         if not name:

@@ -95,6 +95,16 @@ def test_repeats_of_a_trained_model_change_nothing(serving, events):
     assert serving.traffic.get("p").sequence == 1
 
 
+@pytest.mark.parametrize(("name", "outcome"), [("a", m.Deployment.SERVING), ("b", m.Deployment.KEPT)])
+def test_every_run_is_answered_also_one_that_ends_with_a_known_bundle(serving, events, name, outcome):
+    hand(serving, events.trained("b", "a", passes=False))
+    conclude(serving)
+    hand(serving, events.trained(name, "a", passes=False, run="run-later"))
+    (said,) = conclude(serving)
+    assert (said.outcome, said.candidate_digest, said.sequence) == (outcome, events.digest(name), 3)
+    assert said.serving_digest == events.digest("a") and said.previous_digest == ""
+
+
 def test_a_person_promotes_and_rolls_back(serving, events):
     hand(serving, events.promoted("b", 1))
     (said,) = conclude(serving)

@@ -68,6 +68,7 @@ def test_rows_there_and_back(begin):
         uow.models.save(MODEL)
         uow.traffic.save(Traffic("p", "sha256:a", "sha256:b", 5, 6))
         uow.deployments.add(pending)
+        assert uow.models.first_of_run("run") and not uow.models.first_of_run("run")
         uow.cases.add(CASE)
         uow.cases.add(replace(CASE, volumes=()))
         uow.commit()

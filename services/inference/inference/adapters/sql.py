@@ -68,6 +68,14 @@ class SqlModels:
             query = query.where(t.models.c.project_id == project_id)
         return [t.model_of(row) for row in self._connection.execute(query)]
 
+    def first_of_run(self, run_id: str) -> bool:
+        """Remember a training run; return whether this is the first that is heard of it."""
+        known = t.trained_runs.select().where(t.trained_runs.c.run_id == run_id)
+        if self._connection.execute(known).first() is not None:
+            return False
+        self._connection.execute(t.trained_runs.insert().values(run_id=run_id))
+        return True
+
 
 class SqlTraffic:
     """Who serves, in a table."""

@@ -47,6 +47,8 @@ models = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
 )
 
+trained_runs = sa.Table("trained_runs", METADATA, sa.Column("run_id", sa.String(100), primary_key=True))
+
 traffic = sa.Table(
     "traffic",
     METADATA,

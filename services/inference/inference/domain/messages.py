@@ -110,6 +110,7 @@ class ModelTrained(Message):
     model_name: str
     model_digest: str
     project_id: str
+    run_id: str
     bundle: ObjectRef
     comparison: Comparison
 

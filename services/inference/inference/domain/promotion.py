@@ -24,7 +24,8 @@ def outcome_of(
     Returns
     -------
     Deployment or None
-        None for a wish that a newer wish has overtaken: nothing is said of it.
+        None for a wish that a newer wish has overtaken, or that is fulfilled already: nothing is said of it. A trained
+        candidate always gets an answer.
 
     Notes
     -----
@@ -33,6 +34,8 @@ def outcome_of(
     """
     if candidate.cause is DeploymentCause.PROMOTED and candidate.wish_sequence < traffic.wish_sequence:
         return None
+    if candidate.model_digest == traffic.serving_digest:
+        return Deployment.SERVING if candidate.cause is DeploymentCause.TRAINED else None
     if not loaded:
         return Deployment.LOAD_FAILED
     if candidate.cause is not DeploymentCause.TRAINED:

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text, nullable=False),
         sa.Column("position", sa.Integer, nullable=False),
     )
+    op.create_table("trained_runs", sa.Column("run_id", sa.String(100), primary_key=True))
     op.create_table(
         "traffic",
         sa.Column("project_id", sa.String(100), primary_key=True),
