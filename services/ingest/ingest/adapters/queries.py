@@ -37,10 +37,10 @@ class Queries:
             def count(table: sa.Table, *where: Any) -> int:
                 return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
 
-            by_state = sa.select(STUDIES.c.state, sa.func.count()).group_by(STUDIES.c.state)
+            by_state = sa.select(STUDIES.c.state, sa.func.count().label("number")).group_by(STUDIES.c.state)
             projects = sa.select(PROJECTS.c.project_id, PROJECTS.c.project_version).order_by(PROJECTS.c.project_id)
             return {
-                "studies": dict(connection.execute(by_state).tuples().all()),
+                "studies": {row.state: row.number for row in connection.execute(by_state)},
                 "waiting": count(STUDIES, STUDIES.c.waiting),
                 "instances": count(INSTANCES),
                 "cases": count(CASES),

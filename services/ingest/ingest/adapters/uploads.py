@@ -49,7 +49,10 @@ async def files_of(request: Request, largest_bytes: int) -> list[bytes]:
         raise Invalid(
             "upload-unreadable", expected="multipart/form-data with a part `file`", got="something else"
         ) from error
-    files = [await part.read() for name, part in form.multi_items() if name == "file" and not isinstance(part, str)]
+    try:
+        files = [await part.read() for name, part in form.multi_items() if name == "file" and not isinstance(part, str)]
+    finally:
+        await form.close()
     if not files:
         raise Invalid("upload-empty", expected="a part `file` with a .dcm or .zip", got="none")
     return files
