@@ -1,0 +1,45 @@
+"""Run a training: ``python -m training_job PLAN.json``.
+
+Exit codes: 0 a model, 2 wrong call, 3 the plan cannot be carried out, 4 the loss was not finite; anything else is a crash
+and worth another start, which goes on from the newest checkpoint.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from training_job.errors import TrainingError
+from training_job.plan import read_task
+from training_job.result import describe, write_failure
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out the task file named by the only argument; return the exit code."""
+    if len(arguments) != 1:
+        print("usage: python -m training_job PLAN.json", file=sys.stderr)
+        return 2
+    path = Path(arguments[0]).resolve()
+    plan_digest, output = "", path.parent
+    try:
+        task = read_task(path)
+        plan_digest, output = task.plan_digest, task.output
+        output.mkdir(parents=True, exist_ok=True)
+        # Torch reads it at import, and importing torch and MONAI takes seconds: a bad plan is told at once.
+        os.environ["OMP_NUM_THREADS"] = str(task.plan.threads)
+        import torch
+
+        from training_job.job import run
+
+        torch.set_num_threads(task.plan.threads)
+        print(json.dumps(describe(task)), flush=True)
+        run(task)
+    except TrainingError as error:
+        write_failure(output, plan_digest, error)
+        print(str(error), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

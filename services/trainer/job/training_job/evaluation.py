@@ -1,0 +1,66 @@
+"""Dice of a bundle on cases, by the very program that will serve it."""
+
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle_runner.bundle import Bundle, open_bundle
+from bundle_runner.errors import BundleError, NotFinite, ProgramRaised, UnsuitableImage
+from bundle_runner.predict import predict
+from training_job.cases import Case
+from training_job.errors import BadPlan
+
+Rows = list[dict[str, Any]]
+
+
+def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], done: Callable[[], None]) -> Rows:
+    """Measure a bundle.
+
+    Parameters
+    ----------
+    bundle_file : pathlib.Path
+        Zip of the bundle.
+    cases : iterable of Case
+    values : iterable of int
+        Segments to measure; those nobody looked for in a case are left out there.
+    done : callable
+        Called after each case.
+
+    Returns
+    -------
+    list of dict
+        ``{"case_id", "segment", "dice"}``, in the order of the cases; dice in 0..1, 1 when both masks are empty.
+
+    Raises
+    ------
+    BadPlan
+        The bundle cannot be opened, or cannot predict on a case.
+    """
+    rows: Rows = []
+    bundle: Bundle | None = None
+    try:
+        bundle = open_bundle(bundle_file)
+        for case in cases:
+            mask = predict(bundle, case.image, case.affine, seed=0).mask.numpy()
+            rows += [
+                {"case_id": case.item.case_id, "segment": value, "dice": dice(mask, case.label, value)}
+                for value in values
+                if case.item.states.get(value) != "not-annotated"
+            ]
+            done()
+    except (BundleError, NotFinite, ProgramRaised, UnsuitableImage, zipfile.BadZipFile) as error:
+        raise BadPlan(f"a bundle cannot be evaluated: {type(error).__name__}") from error
+    finally:
+        if bundle is not None:
+            bundle.close()
+    return rows
+
+
+def dice(a: np.ndarray, b: np.ndarray, value: int) -> float:
+    """Return the Dice coefficient of one label value in two label maps of equal shape; 1 when both lack it."""
+    first, second = a == value, b == value
+    total = int(first.sum()) + int(second.sum())
+    return 2.0 * int((first & second).sum()) / total if total else 1.0
