@@ -132,19 +132,20 @@ class JobWorker:
             self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
             return True
         data = (self._work_dir / run.run_id / result["bundle"]).read_bytes()
+        patients = {item["case_id"]: item["patient_key"] for item in json.loads(run.plan)["items"]}
         bundle = self._objects.put(bundle_key(run.project_id, result["bundle_digest"]), data)
         self._dispatcher.dispatch(
             RecordModel(
                 run_id=run.run_id,
                 bundle=bundle,
-                validation_dice=_dice(result["validation_dice"]),
-                serving_validation_dice=_dice(result["serving_validation_dice"]),
-                test_dice=_dice(result["test_dice"]),
+                validation_dice=_dice(result["validation_dice"], patients),
+                serving_validation_dice=_dice(result["serving_validation_dice"], patients),
+                test_dice=_dice(result["test_dice"], patients),
                 duration_s=float(result["duration_s"]),
             )
         )
         return True
 
 
-def _dice(entries: list[dict[str, Any]]) -> tuple[CaseDice, ...]:
-    return tuple(CaseDice(**entry) for entry in entries)
+def _dice(rows: list[dict[str, Any]], patients: dict[str, str]) -> tuple[CaseDice, ...]:
+    return tuple(CaseDice(row["case_id"], patients[row["case_id"]], row["segment"], row["dice"]) for row in rows)
