@@ -348,6 +348,17 @@ def test_the_place_in_the_frame_moves_the_limit_for_the_prediction():
     assert len(check_displaced(label, measure(label), elsewhere)) == 1  # 0.118 > 0.06
 
 
+def test_a_poor_prediction_does_not_speak_against_an_unusual_place():
+    # A prediction of 2 x 2 x 2 in each cube: Dice 16/224 wherever it is covered, so no translation gains anything.
+    poor = boxes(cube(1, (9, 6, 8), 2), cube(2, (9, 12, 8), 2))
+    label = cropped(TWO, poor)
+    elsewhere = population(40, np.roll(TWO, -3, axis=0))
+    (found,) = check_displaced(label, measure(label), elsewhere)
+    assert numbers(found) == {"offset-mm": 3}
+    good = cropped(TWO, TWO)  # one that covers the label does
+    assert check_displaced(good, measure(good), elsewhere) == []
+
+
 def test_measurements_by_hand():
     affine = np.diag([-2.0, 1.0, 3.0, 1.0])
     array = boxes((1, (slice(4, 6), slice(0, 4), slice(0, 1))), (1, (slice(15, 16), slice(0, 1), slice(0, 1))))
