@@ -12,10 +12,11 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from ingest.adapters.cleaning import NEWEST_EDITION, TABLE_EDITION, Cleaner, load_profile, standard_vr, table_of
+from ingest.adapters.cleaning import NEWEST_EDITION, TABLE_EDITION, Cleaner, load_profile, table_of
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of
 from ingest.adapters.parsing import configure_libraries, parse
+from ingest.adapters.values import standard_vr
 from ingest.domain.deidentification import Action, Profile, dummy, shifted
 from ingest.domain.pseudonyms import PatientIdentity, Pseudonyms
 from radloop.errors import Invalid

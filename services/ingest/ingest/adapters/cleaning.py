@@ -5,12 +5,14 @@ Elements stay as raw bytes wherever they are kept, which is both fast and faithf
 
 import importlib
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_sequence
 from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
+from ingest.adapters.values import standard_vr
 from ingest.domain.deidentification import PROFILE_NAME, Action, Profile, dummy, shifted
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import Refused, RejectReason
@@ -45,11 +47,6 @@ def table_of(edition: str) -> dict[int, str]:
     return {
         tag[0] << 16 | tag[1]: code for name, code in _CODES.items() for tag in getattr(module, name) if len(tag) == 2
     }
-
-
-def standard_vr(tag: int) -> str | None:
-    """Return the VR of a tag in PS3.6, None when it is unknown there; repeating groups are known."""
-    return str(dictionary_VR(tag)) if dictionary_has_tag(tag) else None
 
 
 def load_profile() -> Profile:
@@ -128,7 +125,8 @@ class Cleaner:
         elif vr == "SQ":
             ds[tag] = DataElement(tag, "SQ", Sequence([Dataset()]))
         else:
-            ds[tag] = DataElement(tag, vr, dummy(vr))
+            value = dummy(vr)
+            ds[tag] = _raw(tag, vr, value) if isinstance(value, str) else DataElement(tag, vr, value)
 
     def _uid(self, original: str) -> str:
         original = original.strip(" \0")
@@ -153,16 +151,21 @@ def _raw(tag: BaseTag, vr: str, value: str) -> RawDataElement:
     return RawDataElement(tag, vr, len(data), data, 0, False, True)
 
 
-def _stamp() -> list[DataElement]:
+def _stamp() -> list[RawDataElement]:
     """Return what records the de-identification in the object (PS3.15 section E.1.1, PS3.3 C.12.1.1.1, C.7.6.3.1)."""
     codes = []
     for value, meaning in _METHOD_CODES:
         item = Dataset()
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
         codes.append(item)
+    method = [PROFILE_NAME, f"PS3.15 E.1-1 {TABLE_EDITION} with rows of {NEWEST_EDITION}"]
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_sequence(buffer, DataElement(0x00120064, "SQ", Sequence(codes)), ["iso8859"])
+    encoded = buffer.getvalue()
     return [
-        DataElement(0x00120062, "CS", "YES"),
-        DataElement(0x00120063, "LO", [PROFILE_NAME, f"PS3.15 E.1-1 {TABLE_EDITION} with rows of {NEWEST_EDITION}"]),
-        DataElement(0x00120064, "SQ", Sequence(codes)),
-        DataElement(0x00280303, "CS", "MODIFIED"),
+        _raw(Tag(0x00120062), "CS", "YES"),
+        _raw(Tag(0x00120063), "LO", "\\".join(method)),
+        RawDataElement(Tag(0x00120064), "SQ", len(encoded), encoded, 0, False, True),
+        _raw(Tag(0x00280303), "CS", "MODIFIED"),
     ]

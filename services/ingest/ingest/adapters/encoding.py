@@ -5,6 +5,7 @@ is kept in the index, so that forming a volume reads them without parsing DICOM 
 """
 
 import dataclasses
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -24,6 +25,14 @@ IMPLEMENTATION_CLASS_UID = "2.25.302215186463962938722911374268612207925"
 IMPLEMENTATION_VERSION_NAME = "RADLOOP_1"
 
 _SWAP_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+# Element heads by VR, PS3.5 tables 7.1-1 and 7.1-2: a length of two bytes, or two bytes reserved and a length of four. The only
+# raw SQ there can be is the one that `cleaning` writes itself: those that came were walked, and are converted.
+_HEADS = {
+    **dict.fromkeys("AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(), struct.Struct("<HH2sH")),
+    **dict.fromkeys("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split(), struct.Struct("<HH2s2xI")),
+}
+_PADDED_BY_ZERO = frozenset(("UI", "OB", "UN"))
+_UNDEFINED = 0xFFFFFFFF
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
 
@@ -63,9 +72,7 @@ def encode(parsed: Parsed, header: SliceHeader, sop_key: str) -> tuple[bytes, Sl
     try:
         if parsed.transfer_syntax_uid == ExplicitVRBigEndian:
             _swap_words(parsed.ds)
-        buffer = DicomBytesIO()
-        buffer.is_little_endian, buffer.is_implicit_VR = True, False
-        write_dataset(buffer, parsed.ds)
+        body = _write(parsed.ds)
     except Exception as error:  # pydicom raises many kinds for values it cannot convert
         raise Refused(
             RejectReason.UNDECODABLE, "an element that cannot be read in the transfer syntax declared"
@@ -75,11 +82,41 @@ def encode(parsed: Parsed, header: SliceHeader, sop_key: str) -> tuple[bytes, Sl
     vr = "OB" if compressed or header.bits_allocated <= 8 and parsed.pixel_vr == "OB" else "OW"
     length = 0xFFFFFFFF if compressed else len(pixel_data)
     pixel_head = b"\xe0\x7f\x10\x00" + vr.encode() + b"\0\0" + length.to_bytes(4, "little")
-    before = meta + buffer.getvalue() + pixel_head
+    before = meta + body + pixel_head
     if compressed:
         return before + pixel_data + _SEQUENCE_END, header
     placed = dataclasses.replace(header, pixel_offset=len(before), pixel_length=len(pixel_data))
     return before + pixel_data, placed
+
+
+def _write(ds: Dataset) -> bytes:
+    """Write a data set in Explicit VR Little Endian.
+
+    pydicom's writer takes a millisecond for an ordinary header, most of it for elements that are passed through as they came;
+    those are put together here, and everything else is left to pydicom.
+    """
+    if ds.original_encoding != (False, True):
+        return _write_by_pydicom(ds)
+    parts = []
+    for tag in sorted(ds.keys()):
+        element = ds.get_item(tag)
+        value = element.value or b""
+        if not isinstance(element, RawDataElement) or element.length == _UNDEFINED or element.VR not in _HEADS:
+            one = Dataset({tag: element}, parent_encoding=ds._character_set)
+            one.set_original_encoding(False, True, ds._character_set)
+            parts.append(_write_by_pydicom(one))
+        else:
+            if len(value) % 2:  # sloppy senders; PS3.5 section 7.1.1
+                value += b"\0" if element.VR in _PADDED_BY_ZERO else b" "
+            parts += (_HEADS[element.VR].pack(tag >> 16, tag & 0xFFFF, element.VR.encode(), len(value)), value)
+    return b"".join(parts)
+
+
+def _write_by_pydicom(ds: Dataset) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
 
 
 def _file_meta(sop_class_uid: str, sop_key: str, transfer_syntax_uid: str) -> bytes:

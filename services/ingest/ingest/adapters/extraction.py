@@ -1,12 +1,11 @@
 """What is read from a data set before it is cleaned: the slice header, relative numbers, routing attributes, who it is about."""
 
-import math
 from datetime import datetime, timedelta
 
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
-from ingest.adapters.parsing import Parsed, text_of
+from ingest.adapters.parsing import Parsed
+from ingest.adapters.values import number_of, text_of, texts_of, vector_of, whole_of
 from ingest.domain.model import SliceHeader
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.quarantine import suspicion
@@ -53,8 +52,8 @@ def suspicion_of(parsed: Parsed) -> str | None:
         burned_in_annotation=text_of(ds, 0x00280301),
         modality=text_of(ds, 0x00080060),
         sop_class_uid=parsed.sop_class_uid,
-        image_type=_texts(ds, 0x00080008),
-        overlay_in_pixels=any(_number(ds, int(tag)) for tag in overlays),
+        image_type=texts_of(ds, 0x00080008),
+        overlay_in_pixels=any(number_of(ds, int(tag)) for tag in overlays),
     )
 
 
@@ -64,26 +63,26 @@ def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
     Its place of the pixel data is filled in when the object is written.
     """
     ds = parsed.ds
-    bits_stored = _whole(ds, 0x00280101, 0)
+    bits_stored = whole_of(ds, 0x00280101, 0)
     return SliceHeader(
         modality=text_of(ds, 0x00080060),
         sop_class_uid=parsed.sop_class_uid,
         transfer_syntax_uid=transfer_syntax_uid,
-        image_type=_texts(ds, 0x00080008),
-        rows=_whole(ds, 0x00280010, 0),
-        columns=_whole(ds, 0x00280011, 0),
-        frames=_whole(ds, 0x00280008, 1),
-        samples_per_pixel=_whole(ds, 0x00280002, 1),
-        bits_allocated=_whole(ds, 0x00280100, 0),
+        image_type=texts_of(ds, 0x00080008),
+        rows=whole_of(ds, 0x00280010, 0),
+        columns=whole_of(ds, 0x00280011, 0),
+        frames=whole_of(ds, 0x00280008, 1),
+        samples_per_pixel=whole_of(ds, 0x00280002, 1),
+        bits_allocated=whole_of(ds, 0x00280100, 0),
         bits_stored=bits_stored,
-        high_bit=_whole(ds, 0x00280102, bits_stored - 1),
-        signed=_whole(ds, 0x00280103, 0) == 1,
-        position_lps_mm=_vector(ds, 0x00200032, 3),  # type: ignore[arg-type]
-        orientation=_vector(ds, 0x00200037, 6),
-        pixel_spacing_mm=_vector(ds, 0x00280030, 2),  # type: ignore[arg-type]
-        slice_step_mm=_number(ds, 0x00180088) or _number(ds, 0x00180050),
-        rescale_slope=_or(_number(ds, 0x00281053), 1.0),
-        rescale_intercept=_or(_number(ds, 0x00281052), 0.0),
+        high_bit=whole_of(ds, 0x00280102, bits_stored - 1),
+        signed=whole_of(ds, 0x00280103, 0) == 1,
+        position_lps_mm=vector_of(ds, 0x00200032, 3),  # type: ignore[arg-type]
+        orientation=vector_of(ds, 0x00200037, 6),
+        pixel_spacing_mm=vector_of(ds, 0x00280030, 2),  # type: ignore[arg-type]
+        slice_step_mm=number_of(ds, 0x00180088) or number_of(ds, 0x00180050),
+        rescale_slope=_or(number_of(ds, 0x00281053), 1.0),
+        rescale_intercept=_or(number_of(ds, 0x00281052), 0.0),
         numbers=relative_numbers(ds),
     )
 
@@ -95,7 +94,7 @@ def relative_numbers(ds: Dataset) -> dict[str, float]:
     (from injection to Series Time), ``injected-dose-bq`` and ``half-life-s``.
     """
     numbers = {
-        name: next((v for t in tags if (v := _number(ds, t)) is not None), None) for name, tags in _NUMBERS.items()
+        name: next((v for t in tags if (v := number_of(ds, t)) is not None), None) for name, tags in _NUMBERS.items()
     }
     if numbers["b-value-s-mm2"] is None:
         numbers["b-value-s-mm2"] = _private_b_value(ds)
@@ -104,8 +103,8 @@ def relative_numbers(ds: Dataset) -> dict[str, float]:
     if tracer is not None and tracer.VR == "SQ" and tracer.value:
         item = tracer.value[0]
         numbers["injection-delay-s"] = _seconds_between(item, (None, 0x00181072), ds, (None, 0x00080031))
-        numbers["injected-dose-bq"] = _number(item, 0x00181074)
-        numbers["half-life-s"] = _number(item, 0x00181075)
+        numbers["injected-dose-bq"] = number_of(item, 0x00181074)
+        numbers["half-life-s"] = number_of(item, 0x00181075)
     return {name: value for name, value in numbers.items() if value is not None}
 
 
@@ -113,7 +112,7 @@ def _private_b_value(ds: Dataset) -> float | None:
     for group, creator, element in _PRIVATE_B_VALUES:
         for block in range(0x10, 0x18):
             if text_of(ds, group << 16 | block) == creator:
-                value = _number(ds, group << 16 | block << 8 | element)
+                value = number_of(ds, group << 16 | block << 8 | element)
                 return value % _GE_B_VALUE_OFFSET if value is not None and group == 0x0043 else value
     return None
 
@@ -148,43 +147,6 @@ def _moment(ds: Dataset, date_tag: int | None, time_tag: int) -> datetime | None
     except ValueError:
         return None
     return date + clock
-
-
-def _texts(ds: Dataset, tag: int) -> tuple[str, ...]:
-    value = ds[tag].value if tag in ds else None
-    if not value:
-        return ()
-    return tuple(str(part) for part in value) if isinstance(value, MultiValue) else (str(value),)
-
-
-def _number(ds: Dataset, tag: int) -> float | None:
-    """The first value of a numeric element, None when absent or not a finite number."""
-    if tag not in ds:
-        return None
-    value = ds[tag].value
-    if isinstance(value, MultiValue):
-        value = value[0] if value else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(ds: Dataset, tag: int, default: int) -> int:
-    number = _number(ds, tag)
-    return default if number is None else int(number)
-
-
-def _vector(ds: Dataset, tag: int, length: int) -> tuple[float, ...] | None:
-    value = ds[tag].value if tag in ds else None
-    if not isinstance(value, MultiValue) or len(value) != length:
-        return None
-    try:
-        numbers = tuple(float(part) for part in value)
-    except (TypeError, ValueError):
-        return None
-    return numbers if all(math.isfinite(number) for number in numbers) else None
 
 
 def _or(value: float | None, default: float) -> float:

@@ -32,6 +32,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from ingest.adapters.values import number_of, text_of, whole_of
 from ingest.domain.reasons import Refused, RejectReason
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -99,16 +100,6 @@ def configure_libraries() -> None:
 def is_compressed(transfer_syntax_uid: str) -> bool:
     """Whether pixel data is encapsulated."""
     return transfer_syntax_uid in ENCAPSULATED
-
-
-def text_of(ds: Dataset, tag: int) -> str:
-    """Return the first value of a text element, stripped; empty when absent or not text."""
-    if tag not in ds:
-        return ""
-    value = ds[tag].value
-    if isinstance(value, pydicom.multival.MultiValue):
-        value = value[0] if value else ""
-    return "" if value is None else str(value).strip(" \0")
 
 
 def parse(data: bytes, transfer_syntax_uid: str | None = None) -> Parsed:
@@ -253,15 +244,13 @@ def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes, str]
 
 
 def _native_size(ds: Dataset) -> int:
-    try:
-        samples = (
-            int(ds.get("SamplesPerPixel", 1)) * int(ds.Rows) * int(ds.Columns) * int(ds.get("NumberOfFrames") or 1)
-        )
-        size = -(-samples * int(ds.BitsAllocated) // 8)
-        if str(ds.get("PhotometricInterpretation", "")).strip() == "YBR_FULL_422":
-            size = size * 2 // 3
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Refused(RejectReason.UNDECODABLE, "no usable Rows, Columns or Bits Allocated") from error
+    rows, columns, bits = (number_of(ds, tag) for tag in (0x00280010, 0x00280011, 0x00280100))
+    if rows is None or columns is None or not bits:
+        raise Refused(RejectReason.UNDECODABLE, "no usable Rows, Columns or Bits Allocated")
+    samples = whole_of(ds, 0x00280002, 1) * int(rows) * int(columns) * whole_of(ds, 0x00280008, 1)
+    size = -(-samples * int(bits) // 8)
+    if text_of(ds, 0x00280004) == "YBR_FULL_422":
+        size = size * 2 // 3
     if size <= 0:
         raise Refused(RejectReason.NO_PIXEL_DATA, "an image of no rows or no columns")
     return size

@@ -268,7 +268,8 @@ class Reception:
     def _take(self, cleaned: _Cleaned) -> Outcome:
         study_key = cleaned.study.study_key
         with self._receiver._unit_of_work() as uow:
-            withdrawn = uow.tombstones.has(study_key)
+            # Once begun, counting looks for the tombstone anyway.
+            withdrawn = study_key not in self._begun and uow.tombstones.has(study_key)
             known = uow.instances.get(cleaned.sop_key)
         if withdrawn:
             return self._refuse_withdrawn(cleaned)

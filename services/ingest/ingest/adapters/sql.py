@@ -73,6 +73,21 @@ def _study(row: Any) -> Study:
     return Study(record, StudyState(row.state), row.generation, row.completed_generation, row.told, row.received_at)
 
 
+# What runs for every instance is built once: building a statement costs as much as running it.
+_KEY = sa.bindparam("key")
+_GET_STUDY = sa.select(STUDIES).where(STUDIES.c.study_key == _KEY)
+_UPDATE_STUDY = STUDIES.update().where(STUDIES.c.study_key == _KEY)
+_GET_INSTANCE = sa.select(INSTANCES).where(INSTANCES.c.sop_key == _KEY)
+_ADD_INSTANCE = INSTANCES.insert()
+_NEW_GENERATION = sa.bindparam("new_generation", type_=sa.Integer)
+_UPDATE_SERIES = (
+    SERIES.update()
+    .where(SERIES.c.series_key == _KEY)
+    .values(generation=sa.case((SERIES.c.generation < _NEW_GENERATION, _NEW_GENERATION), else_=SERIES.c.generation))
+)
+_HAS_TOMBSTONE = sa.select(TOMBSTONES.c.study_key).where(TOMBSTONES.c.study_key == _KEY)
+
+
 class SqlStudies:
     """`ports.Studies`."""
 
@@ -80,11 +95,13 @@ class SqlStudies:
         self._connection = connection
 
     def get(self, study_key: str) -> Study | None:
-        row = self._connection.execute(sa.select(STUDIES).where(STUDIES.c.study_key == study_key)).first()
+        row = self._connection.execute(_GET_STUDY, {"key": study_key}).first()
         return None if row is None else _study(row)
 
     def save(self, study: Study) -> None:
-        values = dataclasses.asdict(study.record) | {
+        values = {
+            "patient": study.record.patient,
+            "identity": study.record.identity,
             "state": study.state.value,
             "generation": study.generation,
             "completed_generation": study.completed_generation,
@@ -92,21 +109,15 @@ class SqlStudies:
             "told": study.told,
             "received_at": study.received_at,
         }
-        upsert(self._connection, STUDIES, values, keys=("study_key",))
+        key = study.record.study_key
+        if self._connection.execute(_UPDATE_STUDY, {"key": key, **values}).rowcount == 0:
+            self._connection.execute(STUDIES.insert().values(study_key=key, **values))
 
     def save_series(self, series: Series) -> None:
-        row = dataclasses.asdict(series.record) | {"generation": series.generation}
-        changed = self._connection.execute(
-            SERIES.update()
-            .where(SERIES.c.series_key == series.record.series_key)
-            .values(
-                generation=sa.func.coalesce(
-                    sa.case((SERIES.c.generation < series.generation, series.generation)), SERIES.c.generation
-                )
-            )
-        )
-        if changed.rowcount == 0:
-            self._connection.execute(SERIES.insert().values(**row))
+        key, generation = series.record.series_key, series.generation
+        if self._connection.execute(_UPDATE_SERIES, {"key": key, "new_generation": generation}).rowcount == 0:
+            row = dataclasses.asdict(series.record)
+            self._connection.execute(SERIES.insert().values(generation=generation, **row))
 
     def series_of(self, study_key: str) -> list[Series]:
         rows = self._connection.execute(
@@ -139,7 +150,7 @@ class SqlInstances:
         self._connection = connection
 
     def get(self, sop_key: str) -> Instance | None:
-        row = self._connection.execute(sa.select(INSTANCES).where(INSTANCES.c.sop_key == sop_key)).first()
+        row = self._connection.execute(_GET_INSTANCE, {"key": sop_key}).first()
         return None if row is None else _instance(row)
 
     def add(self, instance: Instance, generation: int) -> None:
@@ -150,7 +161,7 @@ class SqlInstances:
             "header": header_to_json(instance.header),
             "generation": generation,
         }
-        self._connection.execute(INSTANCES.insert().values(**row, **reference_to_row(instance.object)))
+        self._connection.execute(_ADD_INSTANCE, row | reference_to_row(instance.object))
 
     def of_study(self, study_key: str) -> list[tuple[int, Instance]]:
         query = sa.select(INSTANCES).where(INSTANCES.c.study_key == study_key).order_by(INSTANCES.c.generation)
@@ -373,8 +384,7 @@ class SqlTombstones:
         self._connection = connection
 
     def has(self, study_key: str) -> bool:
-        query = sa.select(TOMBSTONES.c.study_key).where(TOMBSTONES.c.study_key == study_key)
-        return self._connection.execute(query).first() is not None
+        return self._connection.execute(_HAS_TOMBSTONE, {"key": study_key}).first() is not None
 
     def add(self, study_key: str, reason: WithdrawReason, at: float) -> None:
         row = {"study_key": study_key, "reason": reason.value, "at": at, "empty": False}
