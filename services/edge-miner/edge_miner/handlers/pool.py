@@ -127,8 +127,9 @@ def _keep_prediction(prediction: Prediction, uow: UnitOfWork) -> None:
         return
     known = uow.predictions.get(prediction.case_id, prediction.model_digest)
     if known is not None and known.prediction_id == prediction.prediction_id and not known.failed:
-        return  # a repeat: what was counted in its mask stays
-    uow.predictions.put(prediction)
+        prediction = known  # said again: what was counted in its mask stays
+    else:
+        uow.predictions.put(prediction)
     collecting = uow.rounds.collecting(prediction.project_id)
     if collecting is not None and collecting.model_digest == prediction.model_digest:
         settle(collecting, prediction.case_id, prediction.state, uow)
