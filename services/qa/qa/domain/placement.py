@@ -227,9 +227,11 @@ def best_translation(label: Label) -> Translation | None:
         predicted = np.count_nonzero(label.prediction == value)
         if not predicted:
             continue
-        places = np.argwhere(label.array[box] == value) + [part.start for part in box]
-        step = math.ceil(len(places) / SAMPLED_VOXELS)
-        sampled.append((value, (places[::step] + reach) @ strides, step * 2.0 / (len(places) + predicted)))
+        mask = label.array[box] == value
+        inside = np.flatnonzero(mask)
+        step = math.ceil(len(inside) / SAMPLED_VOXELS)
+        places = np.stack(np.unravel_index(inside[::step], mask.shape), axis=1) + [part.start for part in box]
+        sampled.append((value, (places + reach) @ strides, step * 2.0 / (len(inside) + predicted)))
     if not sampled:
         return None
 
@@ -268,4 +270,4 @@ def check_displaced(label: Label, measurement: Measurement, population: Populati
             }
     if frame is not None and unusual and (translation is None or translation.dice_after < POOR_DICE):
         numbers["offset_mm"] = float(np.linalg.norm(frame.offset_mm))
-    return [finding(ReturnReason.DISPLACED, Severity.RETURN, **numbers)] if numbers else []
+    return [finding(ReturnReason.DISPLACED, Severity.RETURN, 0, **numbers)] if numbers else []

@@ -18,7 +18,7 @@ def check_values(label: Label, segments: Sequence[Segment]) -> list[Finding]:
             ReturnReason.UNKNOWN_VALUE,
             Severity.RETURN,
             value,
-            voxels=np.count_nonzero(label.array[box] == value),
+            voxels=int(np.count_nonzero(label.array[box] == value)),
         )
         for value, box in label.boxes.items()
         if value not in known or value in denied

@@ -8,7 +8,7 @@ from scipy import ndimage, spatial
 
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import Label, Segment
-from qa.domain.measurement import MIN_POPULATION, Measurement, Population, robust_spread
+from qa.domain.measurement import MIN_POPULATION, Measurement, Population, SegmentMeasurement, robust_spread
 from radloop.imaging import components
 
 STRAY_GAP_MM = 5.0
@@ -66,8 +66,8 @@ def check_components(label: Label, segments: Sequence[Segment], population: Popu
     return found
 
 
-def _one_piece(known: Sequence[object]) -> bool | None:
-    share = sum(item.parts == 1 for item in known) / len(known)  # type: ignore[attr-defined]
+def _one_piece(known: Sequence[SegmentMeasurement]) -> bool | None:
+    share = sum(item.parts == 1 for item in known) / len(known)
     if share >= ONE_PIECE_SHARE:
         return True
     return None if share >= ONE_PIECE_SHARE / 2 else False
@@ -79,9 +79,10 @@ def _stray(label: Label, box: tuple[slice, ...], value: int, *, strict: bool) ->
     if len(sizes) == 1:
         return None
     spacing_mm = label.spacing_mm
-    least_gap_mm = max(STRAY_GAP_MM, STRAY_GAP_VOXELS * spacing_mm.max())
+    voxel_mm = float(spacing_mm.max())
+    least_gap_mm = max(STRAY_GAP_MM, STRAY_GAP_VOXELS * voxel_mm)
     if strict:
-        least_gap_mm = min(least_gap_mm, STRICT_GAP_VOXELS * spacing_mm.max())
+        least_gap_mm = min(least_gap_mm, STRICT_GAP_VOXELS * voxel_mm)
     least_share = STRICT_SHARE if strict else STRAY_SHARE
     main = spatial.cKDTree(_border(labelled == 1) * spacing_mm)
     stray = []
