@@ -28,6 +28,7 @@ class Strategy(StrEnum):
     RANDOM = "random"
     FOREGROUND_ENTROPY = "foreground-entropy"
     ENTROPY_AND_SANITY = "entropy-and-sanity"
+    ENTROPY_AND_DISAGREEMENT = "entropy-and-disagreement"
 
 
 class MemberRole(StrEnum):
