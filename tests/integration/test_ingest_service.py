@@ -506,7 +506,7 @@ def test_what_a_crash_left_is_swept(start, environment, send_to):
     receiver = site.service.on_start[0].__self__
     receiver.open("X").begin(study_key)  # and never closed
     orphan = f"ingest/{study_key}/instances/2.25.1-00.dcm"
-    receiver._objects.put(orphan, b"half a study")
+    receiver.objects.put(orphan, b"half a study")
     site.service.drain()
     assert orphan in site.stored()
     again = start()

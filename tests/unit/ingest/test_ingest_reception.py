@@ -126,7 +126,7 @@ def test_other_pixels_under_the_same_uid(receiver, uow, objects, phantoms):
     assert (noted.refusal.reason, noted.refusal.instance_count) == (RejectReason.PIXELS_DIFFER, 1)
     with pytest.raises(Conflict, match="another-is-stored"):
         receiver.release(held.held_id)
-    assert len(uow.instances.rows) == 1
+    assert len(uow.instances.rows) == 1 and len(objects.stored) == 2
 
 
 def test_held_until_released(receiver, uow, objects, phantoms, pseudonyms):

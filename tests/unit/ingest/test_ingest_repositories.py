@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from ingest.adapters.sql import SqlIngestUnitOfWork, header_from_json, header_to_json
+from ingest.adapters.sql import SqlIngestUnitOfWork
+from ingest.adapters.sql_studies import header_from_json, header_to_json
 from ingest.adapters.tables import METADATA
 from ingest.adapters.wire import make_wire
 from ingest.domain.model import (

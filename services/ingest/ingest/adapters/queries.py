@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest.adapters.sql import noted_refusal, stored_case
+from ingest.adapters.sql_cases import stored_case
+from ingest.adapters.sql_studies import noted_refusal
 from ingest.adapters.tables import CASES, DIFFERENCES, HELD, INSTANCES, PROJECTS, REFUSALS, SERIES, STUDIES, TOMBSTONES
 from ingest.ports import StoredCase
 from radloop.errors import NotFound

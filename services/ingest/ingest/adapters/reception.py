@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ingest.adapters.cleaning import Cleaner
-from ingest.adapters.encoding import all_pixels, encode, header_differences, stored_syntax
-from ingest.adapters.extraction import header_of, identity_of, routing_of, suspicion_of
+from ingest.adapters.encoding import all_pixels, header_differences
 from ingest.adapters.metrics import INSTANCES
-from ingest.adapters.parsing import Parsed, RefusedInstance, parse
+from ingest.adapters.parsing import RefusedInstance
+from ingest.adapters.preparation import Preparation, Prepared
 from ingest.adapters.vault import Vault
 from ingest.domain.messages import (
     AcceptInstance,
@@ -32,9 +32,6 @@ from ingest.domain.model import (
     HeldInstance,
     Instance,
     Refusal,
-    SeriesRecord,
-    SliceHeader,
-    StudyRecord,
 )
 from ingest.domain.pseudonyms import Pseudonyms, content_id
 from ingest.domain.reasons import Refused, RejectReason
@@ -42,9 +39,6 @@ from radloop.errors import Conflict, NotFound
 from radloop.messages import Message
 from radloop.objects import Objects
 from radloop.references import ObjectRef
-from radloop.telemetry import logger
-
-log = logger(__name__)
 
 Dispatch = Callable[[Message], Any]
 
@@ -71,18 +65,6 @@ class Outcome:
     """For the sender and the operator; never an identifier."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cleaned:
-    """A de-identified instance in memory, ready to be stored."""
-
-    data: bytes
-    header: SliceHeader
-    sop_key: str
-    study: StudyRecord
-    series: SeriesRecord
-    suspicion: str | None
-
-
 class Receiver:
     """Takes instances in.
 
@@ -107,8 +89,9 @@ class Receiver:
         cleaner: Cleaner,
         vault: Vault,
     ) -> None:
-        self._dispatch, self._unit_of_work, self._objects = dispatch, unit_of_work, objects
-        self._pseudonyms, self._cleaner, self._vault = pseudonyms, cleaner, vault
+        self.dispatch, self.unit_of_work, self.objects = dispatch, unit_of_work, objects
+        self._pseudonyms, self.vault = pseudonyms, vault
+        self.preparation = Preparation(pseudonyms, cleaner, vault)
 
     def open(self, called_ae_title: str) -> "Reception":
         """Begin to receive from one sender; ``called_ae_title`` is empty for an upload."""
@@ -122,17 +105,21 @@ class Receiver:
         NotFound, Conflict
             See `handlers.release_held`.
         """
-        with self._unit_of_work() as uow:
+        with self.unit_of_work() as uow:
             held = uow.held.get(held_id)
         if held is None:
             raise NotFound("nothing-held", expected="an instance in quarantine", got="none under this id")
-        data = self._vault.open(self._objects.get(held.object))
+        data = self.vault.open(self.objects.get(held.object))
         with self.open("") as reception:
             reception.begin(held.study_key)
-            ref = self._objects.put(_object_key(held.study_key, held.sop_key, data), data)
+            ref = self.objects.put(_object_key(held.study_key, held.sop_key, data), data)
             instance = Instance(held.sop_key, held.series_key, held.study_key, ref, held.header)
-            self._dispatch(ReleaseHeld(held_id, instance))
-        self._objects.delete(held.object.key)
+            try:
+                self.dispatch(ReleaseHeld(held_id, instance))
+            except Conflict:
+                self.objects.delete(ref.key)
+                raise
+        self.objects.delete(held.object.key)
         return held.study_key
 
     def sweep(self) -> int:
@@ -141,68 +128,24 @@ class Receiver:
         Run before anything is received: a reception that is open then belongs to a process that is dead.
         """
         deleted = 0
-        with self._unit_of_work() as uow:
+        with self.unit_of_work() as uow:
             studies = uow.receptions.studies()
         for study_key in studies:
-            with self._unit_of_work() as uow:
+            with self.unit_of_work() as uow:
                 counted = {instance.object.key for _, instance in uow.instances.of_study(study_key)}
                 counted |= set(uow.held.object_keys(study_key))
             for folder in ("instances", "held"):
-                for key in self._objects.keys(f"ingest/{study_key}/{folder}/"):
+                for key in self.objects.keys(f"ingest/{study_key}/{folder}/"):
                     if key not in counted:
-                        self._objects.delete(key)
+                        self.objects.delete(key)
                         deleted += 1
         for reception_id in self._open_receptions():
-            self._dispatch(CloseReception(reception_id))
+            self.dispatch(CloseReception(reception_id))
         return deleted
 
     def _open_receptions(self) -> list[str]:
-        with self._unit_of_work() as uow:
+        with self.unit_of_work() as uow:
             return uow.receptions.ids()
-
-    def _read(self, data: bytes, transfer_syntax_uid: str | None, called_ae_title: str) -> _Cleaned:
-        """Parse, take what is needed, clean and encode; everything in memory."""
-        parsed = parse(data, transfer_syntax_uid)
-        uid = self._pseudonyms.uid
-        identity = identity_of(parsed)
-        patient = self._pseudonyms.patient(identity, parsed.study_instance_uid)
-        study_key, series_key = uid(parsed.study_instance_uid), uid(parsed.series_instance_uid)
-        routing = routing_of(parsed, called_ae_title)
-        header = header_of(parsed, stored_syntax(parsed.transfer_syntax_uid))
-        suspicion = suspicion_of(parsed)
-        sealed_identity = self._vault.seal_fields(
-            {
-                "study_instance_uid": parsed.study_instance_uid,
-                "patient_id": identity.patient_id,
-                "issuer": identity.issuer,
-            }
-        )
-        sealed_routing = self._vault.seal_fields(
-            {
-                "called_ae_title": routing.called_ae_title,
-                "modality": routing.modality,
-                "body_part": routing.body_part,
-                "description": routing.description,
-            }
-        )
-        data, header = self._clean(parsed, patient, header)
-        return _Cleaned(
-            data=data,
-            header=header,
-            sop_key=uid(parsed.sop_instance_uid),
-            study=StudyRecord(study_key, patient, sealed_identity),
-            series=SeriesRecord(series_key, study_key, sealed_routing),
-            suspicion=suspicion,
-        )
-
-    def _clean(self, parsed: Parsed, patient: str, header: SliceHeader) -> tuple[bytes, SliceHeader]:
-        try:
-            self._cleaner.clean(parsed.ds, patient)
-            return encode(parsed, header, self._pseudonyms.uid(parsed.sop_instance_uid))
-        except Refused as refused:
-            raise RefusedInstance(
-                refused.reason, refused.detail, parsed.study_instance_uid, parsed.series_instance_uid
-            ) from refused
 
     def refuse(self, refused: Refused) -> Outcome:
         """Note why an instance was refused, and answer so."""
@@ -210,7 +153,7 @@ class Receiver:
         if isinstance(refused, RefusedInstance):
             study_key = self._pseudonyms.uid(refused.study_instance_uid)
             series_key = self._pseudonyms.uid(refused.series_instance_uid)
-        self._dispatch(NoteRefusal(Refusal(study_key, series_key, refused.reason, 1, refused.detail)))
+        self.dispatch(NoteRefusal(Refusal(study_key, series_key, refused.reason, 1, refused.detail)))
         return Outcome(Fate.REFUSED, study_key, refused.reason, refused.detail)
 
 
@@ -234,13 +177,13 @@ class Reception:
     def begin(self, study_key: str) -> None:
         """Say that objects of a study are about to be written; once per study."""
         if study_key not in self._begun:
-            self._receiver._dispatch(OpenReception(self._id, study_key))
+            self._receiver.dispatch(OpenReception(self._id, study_key))
             self._begun.add(study_key)
 
     def close(self) -> None:
         """The sender is gone."""
         if self._begun:
-            self._receiver._dispatch(CloseReception(self._id))
+            self._receiver.dispatch(CloseReception(self._id))
             self._begun = set()
 
     def receive(self, data: bytes, transfer_syntax_uid: str | None = None) -> Outcome:
@@ -258,16 +201,16 @@ class Reception:
             When the object store or the index cannot take it now; nothing of it is stored then.
         """
         try:
-            cleaned = self._receiver._read(data, transfer_syntax_uid, self._called_ae_title)
+            cleaned = self._receiver.preparation.prepare(data, transfer_syntax_uid, self._called_ae_title)
             outcome = self._take(cleaned)
         except Refused as refused:
             outcome = self._receiver.refuse(refused)
         INSTANCES.labels(outcome.fate.value).inc()
         return outcome
 
-    def _take(self, cleaned: _Cleaned) -> Outcome:
+    def _take(self, cleaned: Prepared) -> Outcome:
         study_key = cleaned.study.study_key
-        with self._receiver._unit_of_work() as uow:
+        with self._receiver.unit_of_work() as uow:
             # Once begun, counting looks for the tombstone anyway.
             withdrawn = study_key not in self._begun and uow.tombstones.has(study_key)
             known = uow.instances.get(cleaned.sop_key)
@@ -279,32 +222,32 @@ class Reception:
             return self._hold(cleaned, RejectReason.BURNED_IN_TEXT, cleaned.suspicion)
         return self._store(cleaned)
 
-    def _store(self, cleaned: _Cleaned) -> Outcome:
+    def _store(self, cleaned: Prepared) -> Outcome:
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
         self.begin(study_key)
         key = _object_key(study_key, cleaned.sop_key, cleaned.data)
-        ref = self._receiver._objects.put(key, cleaned.data)
+        ref = self._receiver.objects.put(key, cleaned.data)
         instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header)
         try:
-            self._receiver._dispatch(AcceptInstance(instance, cleaned.study, cleaned.series))
+            self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series))
         except Conflict as conflict:
             # Withdrawn, or sent by two senders at once, since we looked.
-            self._receiver._objects.delete(key)
+            self._receiver.objects.delete(key)
             if conflict.code == "study-withdrawn":
                 return self._refuse_withdrawn(cleaned)
             return self._take(cleaned)
         return Outcome(Fate.STORED, study_key)
 
-    def _refuse_withdrawn(self, cleaned: _Cleaned) -> Outcome:
+    def _refuse_withdrawn(self, cleaned: Prepared) -> Outcome:
         detail = "the study was withdrawn"
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
-        self._receiver._dispatch(NoteRefusal(Refusal(study_key, series_key, RejectReason.WITHDRAWN, 1, detail)))
+        self._receiver.dispatch(NoteRefusal(Refusal(study_key, series_key, RejectReason.WITHDRAWN, 1, detail)))
         return Outcome(Fate.REFUSED, study_key, RejectReason.WITHDRAWN, detail)
 
-    def _repeated(self, cleaned: _Cleaned, known: Instance) -> Outcome:
+    def _repeated(self, cleaned: Prepared, known: Instance) -> Outcome:
         """The same UID again: the same bytes, the same pixels under another header, or other pixels."""
         study_key = cleaned.study.study_key
-        objects = self._receiver._objects
+        objects = self._receiver.objects
         if _object_key(known.study_key, known.sop_key, cleaned.data) == known.object.key:
             return Outcome(Fate.DUPLICATE, study_key)
         first = objects.get(known.object)
@@ -316,26 +259,26 @@ class Reception:
                 RejectReason.PIXELS_DIFFER,
                 detail if not same else "a stored SOP Instance UID in another study",
             )
-        self._receiver._dispatch(NoteDifference(cleaned.sop_key, header_differences(first, cleaned.data)))
+        self._receiver.dispatch(NoteDifference(cleaned.sop_key, header_differences(first, cleaned.data)))
         return Outcome(Fate.DUPLICATE, study_key)
 
-    def _hold(self, cleaned: _Cleaned, reason: RejectReason, detail: str) -> Outcome:
+    def _hold(self, cleaned: Prepared, reason: RejectReason, detail: str) -> Outcome:
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
         held_id = content_id(study_key, cleaned.sop_key, reason, _digest_part(cleaned.data))
-        with self._receiver._unit_of_work() as uow:
+        with self._receiver.unit_of_work() as uow:
             if uow.held.get(held_id) is not None:
                 return Outcome(Fate.HELD, study_key, reason, detail)
         self.begin(study_key)
         # Encrypted bytes differ every time, so each attempt has a key of its own and a crash leaves no conflict behind.
-        sealed = self._receiver._vault.seal(cleaned.data)
-        ref: ObjectRef = self._receiver._objects.put(
+        sealed = self._receiver.vault.seal(cleaned.data)
+        ref: ObjectRef = self._receiver.objects.put(
             f"ingest/{study_key}/held/{held_id}-{uuid.uuid4().hex[:12]}", sealed
         )
         held = HeldInstance(held_id, reason, detail, cleaned.sop_key, series_key, study_key, ref, cleaned.header)
         try:
-            self._receiver._dispatch(HoldInstance(held, cleaned.study, cleaned.series))
+            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series))
         except Conflict:  # withdrawn since we looked
-            self._receiver._objects.delete(ref.key)
+            self._receiver.objects.delete(ref.key)
             return self._refuse_withdrawn(cleaned)
         return Outcome(Fate.HELD, study_key, reason, detail)
 
