@@ -19,13 +19,13 @@ def compare(
 
     A patient's Dice is the mean over the patient's cases (and segments); the pairs are patients. The lower bound is that of
     the two-sided 95 % t interval of the mean difference. The rule is met when the bound is above the policy's margin and no
-    segment loses more than its bound. With no serving model the new one passes; with one patient there is no interval, and
-    the bound is minus one, so it does not.
+    segment loses more than its bound. With no serving model the new one passes; with one patient, or none at all, there is no
+    interval, the bound is minus one, and it does not pass.
 
     Parameters
     ----------
     new, serving
-        Dice of each model on each validation case and segment; ``serving`` empty when none serves.
+        Dice of each model on each validation case and segment; ``serving`` is not looked at when none serves.
     serving_digest
         Digest of the serving model, empty if none serves.
     policy
@@ -42,10 +42,12 @@ def compare(
     """
     new_by, serving_by = _by_case(new), _by_case(serving)
     patients = {patient for patient, _, _ in new_by}
-    if not serving_by:
-        return Comparison(serving_digest, 0.0, 0.0, 0.0, len(patients), passes=True)
+    if not serving_digest:
+        return Comparison("", 0.0, 0.0, 0.0, len(patients), passes=True)
     if new_by.keys() != serving_by.keys():
         raise ValueError("the models were not measured on the same validation cases")
+    if not patients:  # a person's request can start a run without validation labels: nothing is known of the model
+        return Comparison(serving_digest, 0.0, -1.0, 0.0, 0, passes=False)
     per_patient: dict[str, list[float]] = defaultdict(list)
     per_segment: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for key, value in new_by.items():
@@ -63,7 +65,7 @@ def compare(
         lower_bound=bound,
         worst_segment_difference=worst,
         patient_count=len(differences),
-        passes=bound > policy.margin and worst >= -policy.segment_loss_bound,
+        passes=len(differences) > 1 and bound > policy.margin and worst >= -policy.segment_loss_bound,
     )
 
 
