@@ -1,6 +1,7 @@
 """The site key's file, the vault, the settings and the wire."""
 
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.errors import PermanentError
 from radloop.messages import Envelope, Record
 from radloop.references import ObjectRef, Split
-from radloop.settings import load
+from radloop.settings import load, table
 from radloop.wire import from_protobuf
 
 
@@ -127,3 +128,8 @@ def test_project_is_heard(project):
     envelope = Envelope.new("project-configured", source="/site-1/control-plane", subject="hippocampus")
     record = Record("project-configured", "hippocampus", event.SerializeToString(), envelope.headers())
     assert make_wire().decode(record) == project()
+
+
+def test_readme_shows_the_settings():
+    readme = Path(__file__).parents[3] / "services" / "ingest" / "README.md"
+    assert table(IngestSettings) in readme.read_text()
