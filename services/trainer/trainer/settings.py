@@ -16,10 +16,10 @@ class TrainerSettings(ServiceSettings):
     epoch_steps: int = Field(default=50, ge=1)
     """Optimizer steps between two checkpoints."""
 
-    initial_learning_rate: float = Field(default=2e-3, gt=0)
+    initial_learning_rate: float = Field(default=5e-3, gt=0)
     """Highest learning rate of a run from random weights."""
 
-    update_learning_rate: float = Field(default=1e-3, gt=0)
+    update_learning_rate: float = Field(default=2e-3, gt=0)
     """Highest learning rate of a run from the serving model's weights."""
 
     threads: int = Field(default=2, ge=1)
