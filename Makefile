@@ -6,6 +6,8 @@
 PYTHON := .venv/bin/python
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
 export OMP_NUM_THREADS ?= 2
+# Threads that wait give their core back: several processes share few cores.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
