@@ -89,9 +89,19 @@ def pack(
 
 
 def weights_bytes(weights: Mapping[str, torch.Tensor]) -> bytes:
-    """Write a ``state_dict`` so that equal weights give equal bytes, whatever memory they lay in."""
+    """Write a ``state_dict`` so that equal weights give equal bytes, whatever memory they lay in.
+
+    A tensor that stands under several names (`DynUNet` lists its blocks twice) is written once.
+    """
+    written: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+    state = {}
+    for name, tensor in weights.items():
+        place = (tensor.data_ptr(), tuple(tensor.shape))
+        if place not in written:
+            written[place] = tensor.detach().cpu().contiguous().clone()
+        state[name] = written[place]
     buffer = io.BytesIO()
-    torch.save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}, buffer)
+    torch.save(state, buffer)
     return buffer.getvalue()
 
 

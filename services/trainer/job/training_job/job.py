@@ -15,9 +15,10 @@ from training_job.evaluation import Rows, evaluate
 from training_job.files import digest_of, write_json, write_whole
 from training_job.network import STRIDE, build, network_definition
 from training_job.plan import Plan, Task
+from training_job.processor import fast_bf16
 from training_job.progress import Progress
 from training_job.result import is_done
-from training_job.training import Training, epochs_of, fast_bf16
+from training_job.training import Training, epochs_of
 
 WINDOW_GROWTH = 1.5
 """How much larger than the patch a window may be, per axis, so that a small image is one window."""

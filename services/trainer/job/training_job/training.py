@@ -4,10 +4,8 @@ All chance of a step comes from (seed, step) and all order of an epoch from (see
 any generator: network, optimizer and the number of epochs done are the whole state.
 """
 
-import contextlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from training_job.checkpoints import Checkpoint, Checkpoints, best_epochs
 from training_job.errors import Diverged
 from training_job.loss import dice_cross_entropy
 from training_job.plan import Plan
+from training_job.processor import fast_bf16
 from training_job.progress import Progress
 from training_job.sampling import epoch_order, step_rng
 
@@ -38,14 +37,6 @@ def learning_rate(step: int, plan: Plan) -> float:
         return plan.learning_rate * (step + 1) / rise
     done = (step - rise) / max(1, plan.steps - rise)
     return plan.learning_rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AMX or AVX-512 BF16); elsewhere autocast only costs time."""
-    with contextlib.suppress(OSError):
-        flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
-        return bool({"amx_bf16", "avx512_bf16"} & set(flags.split()))
-    return False
 
 
 def epochs_of(plan: Plan) -> int:
