@@ -10,16 +10,17 @@ Prints a Markdown table; nothing else depends on this program.
 """
 
 import argparse
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -143,31 +144,41 @@ def without_delay(event: evt.Event) -> None:
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def send(port: int, kind: Kind, instances: Sequence[Dataset]) -> None:
-    """Send instances over one association."""
+def send(port: int, kind: Kind, count: int, first: int, step: int, begin: Barrier | None) -> None:
+    """Send every ``step``-th of ``count`` instances from the ``first`` on, over one association, once all senders are ready."""
+    instances = slices(kind, count)[first::step]
     ae = AE(ae_title="BENCHMARK")
     ae.add_requested_context(kind.sop_class_uid, ExplicitVRLittleEndian)
     association = ae.associate("127.0.0.1", port, evt_handlers=[(evt.EVT_CONN_OPEN, without_delay)])
     if not association.is_established:
         raise SystemExit("association refused")
+    if begin is not None:
+        begin.wait()
     for ds in instances:
         status = association.send_c_store(ds)
-        if status.Status != 0x0000:
-            raise SystemExit(f"not stored: 0x{status.Status:04X}")
+        if status.get("Status") != 0x0000:
+            raise SystemExit(f"not stored: {status.get('Status', 'no answer')}")
     association.release()
 
 
-def measure(program: str, kind: Kind, instances: Sequence[Dataset], associations: int) -> tuple[float, float]:
-    """Return seconds and receiver's CPU seconds for all instances."""
+def measure(program: str, kind: Kind, count: int, associations: int) -> tuple[float, float]:
+    """Return seconds and receiver's CPU seconds for all instances; each association is a process of its own."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, receiver(program, Path(folder)) as (port, pid):
-        send(port, kind, slices(kind, 5))
-        shares = [instances[number::associations] for number in range(associations)]
-        threads = [threading.Thread(target=send, args=(port, kind, share)) for share in shares]
+        send(port, kind, 5, 0, 1, None)
+        context = multiprocessing.get_context("spawn")
+        begin = context.Barrier(associations + 1)
+        senders = [
+            context.Process(target=send, args=(port, kind, count, number, associations, begin))
+            for number in range(associations)
+        ]
+        for sender in senders:
+            sender.start()
+        begin.wait(timeout=60)
         cpu, began = cpu_s(pid), time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for sender in senders:
+            sender.join()
+        if any(sender.exitcode for sender in senders):
+            raise SystemExit("a sender failed: the numbers would mean nothing")
         return time.perf_counter() - began, cpu_s(pid) - cpu
 
 
@@ -181,10 +192,12 @@ def main() -> None:
     print("| slices | associations | bare SCP, /s | `ingest`, /s | ratio | bare, CPU ms each | `ingest`, CPU ms each |")
     print("|---|---|---|---|---|---|---|")
     for kind in KINDS:
-        instances = slices(kind, choices.instances)
         for associations in choices.associations:
             rounds = [
-                (measure(BARE, kind, instances, associations), measure(INGEST, kind, instances, associations))
+                (
+                    measure(BARE, kind, choices.instances, associations),
+                    measure(INGEST, kind, choices.instances, associations),
+                )
                 for _ in range(choices.rounds)
             ]
             # The fastest round of each: what disturbs only ever slows down.
