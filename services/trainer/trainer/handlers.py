@@ -42,7 +42,7 @@ from trainer.domain.model import (
     TrainingCase,
     run_id_of,
 )
-from trainer.domain.plan import Recipe, plan_of, train_patient_count
+from trainer.domain.plan import Recipe, has_outputs_for, plan_of, train_patient_count
 from trainer.domain.policy import is_due
 from trainer.ports import ManifestStore, TrainerUnitOfWork
 
@@ -135,14 +135,16 @@ def start_run(
     uow.runs.save_dataset(DatasetVersion(version, project.project_id, items, sources, store.put(key, manifest)))
     number = situation.runs + 1
     serving = uow.runs.serving(project.project_id)
+    # A brought model is compared with, but its network is its own: only weights of our own runs can be gone on from, and
+    # not those of before a segment was added.
+    origin = uow.runs.by_model(serving.model_digest) if serving and serving.model_digest else None
     plan = plan_of(
         project,
         items,
         labels,
         dataset_version=version,
         serving=serving,
-        # A brought model is compared with, but its network is its own: only weights of our own runs can be gone on from.
-        warm_start=serving is not None and uow.runs.by_model(serving.model_digest) is not None,
+        warm_start=origin is not None and has_outputs_for(json.loads(origin.plan), project),
         run_number=number,
         recipe=recipe,
     )
@@ -235,15 +237,19 @@ def cancel_run(message: CancelRun, uow: TrainerUnitOfWork) -> list[Message]:
 def withdraw_study(message: StudyWithdrawn, uow: TrainerUnitOfWork) -> list[Message]:
     """Forget a study; a run that trains on it ends, and its other labels are new again.
 
-    Dataset versions and models that contained it are listed for a person (GET /v1/withdrawn), never rebuilt silently.
+    The study's objects may have gone before we hear of it: a run that could not be carried out just now counts as ended by
+    the withdrawal. Dataset versions and models that contained it are listed for a person (GET /v1/withdrawn), never rebuilt silently.
     """
     versions = uow.runs.datasets_with(message.study_key)
     said: list[Message] = []
     for project_id in uow.projects.ids():
-        for run in uow.runs.of_project(project_id):
-            if run.state in ACTIVE and run.dataset_version in versions:
+        for run in uow.runs.of_project(project_id)[-1:]:  # no other can be on
+            if run.dataset_version not in versions:
+                continue
+            if run.state in ACTIVE or run.failure is TrainingFailure.BAD_PLAN:
                 dataset = uow.runs.dataset(run.dataset_version)
                 uow.labels.mark_new([item.case_id for item in dataset.items] if dataset else [])
+            if run.state in ACTIVE:
                 said += _cancel(run, uow)
     uow.withdrawn.forget(message.study_key, versions)
     return said

@@ -106,6 +106,14 @@ def _reference(ref: ObjectRef) -> dict[str, str]:
     return {"key": ref.key, "digest": ref.digest}
 
 
+def has_outputs_for(plan: dict[str, Any], project: ProjectConfigured) -> bool:
+    """Whether the network a plan gives has an output for each label value of a project: only then do its weights load.
+
+    The network's channels are the label values up to the highest one.
+    """
+    return max(segment["value"] for segment in plan["segments"]) == max(each.value for each in project.segments)
+
+
 def train_patient_count(plan: dict[str, Any]) -> int:
     """Return the number of patients with a training label in a plan."""
     return len({item["patient_key"] for item in plan["items"] if item["split"] == Split.TRAIN.value})
