@@ -335,8 +335,9 @@ def test_a_candidate_that_is_not_taken_is_unloaded(site, serving, triton):
     digest = site.train("brain", archive, compared_with=serving, passes=False)
     deployed = site.waits_for(inference_pb2.ModelDeployed, candidate_digest=digest)
     assert deployed.outcome == inference_pb2.DEPLOYMENT_KEPT and deployed.serving_digest == serving
-    name = f"brain-model-{digest.removeprefix('sha256:')[:12]}"
+    name, served = (f"brain-model-{each.removeprefix('sha256:')[:12]}" for each in (digest, serving))
     wait_until(lambda: name not in triton.client.loaded(), "the candidate is unloaded")
+    assert served in triton.client.loaded()
 
 
 def test_a_brought_bundle_serves_and_its_members_disagree(site, triton):

@@ -69,10 +69,11 @@ class TritonServer:
     def loaded(self) -> set[str]:
         """Return the names of the models that are ready."""
         try:
-            index = self._client.get_model_repository_index(client_timeout=10.0)
+            # Not the repository index: it leaves out models whose files came with the load call.
+            found = self._client.get_inference_statistics(client_timeout=10.0)
         except InferenceServerException as error:
             raise _away(error) from error
-        return {model.name for model in index.models if model.state == "READY"}
+        return {model.name for model in found.model_stats}
 
     def load(self, name: str, bundle: bytes) -> None:
         """Load a bundle under a name; see `ModelServer.load`."""
