@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo up test test-unit lint format proto benchmark clean
+.PHONY: help bootstrap demo up test test-unit lint format proto docs benchmark clean
 
 PYTHON := .venv/bin/python
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
@@ -37,6 +37,9 @@ format: bootstrap ## Rewrite the code as the formatter wants it
 
 proto: bootstrap ## Generate the Python classes, the event catalogue and the AsyncAPI document from proto/
 	@$(PYTHON) proto/generate.py
+
+docs: bootstrap ## Write the generated tables of the documentation
+	@$(PYTHON) docs/generate.py
 
 benchmark: bootstrap ## Measure, and write the tables under docs/benchmarks/
 	@$(PYTHON) -m benchmarks $(ARGS)

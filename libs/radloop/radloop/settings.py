@@ -105,6 +105,8 @@ def table(cls: type[BaseSettings]) -> str:
     for name, field in cls.model_fields.items():
         if name == "shared":
             continue
-        default: Any = "required" if field.is_required() else f"`{field.default}`"
+        default: Any = (
+            "required" if field.is_required() else f"`{field.default}`" if field.default not in (None, "") else "empty"
+        )
         rows.append(f"| `{cls.model_config['env_prefix']}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)

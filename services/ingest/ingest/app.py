@@ -64,7 +64,16 @@ def build(settings: IngestSettings) -> Service:
         ae_title=settings.ae_title,
         max_associations=settings.max_associations,
     )
-    forming = Forming(dispatch, read_only, objects, vault, site=shared.site, clock=time.time, quiet_s=settings.quiet_s)
+    forming = Forming(
+        dispatch,
+        read_only,
+        objects,
+        vault,
+        site=shared.site,
+        clock=time.time,
+        quiet_s=settings.quiet_s,
+        broken_quiet_s=settings.broken_quiet_s,
+    )
     router = make_router(
         dispatch=dispatch,
         unit_of_work=unit_of_work,
@@ -89,6 +98,7 @@ def build(settings: IngestSettings) -> Service:
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
         ],
         checks={"dicom": lambda: door.port != 0},
-        on_start=[receiver.sweep, door.open],
+        # Logging is configured after this function: what libraries log is switched off again when the service starts.
+        on_start=[configure_libraries, receiver.sweep, door.open],
         on_stop=[door.close],
     )

@@ -71,7 +71,9 @@ def open_reception(cmd: OpenReception, uow: IngestUnitOfWork) -> list[Message]:
 
 
 def close_reception(cmd: CloseReception, uow: IngestUnitOfWork) -> list[Message]:
-    """The sender is gone, and every object it wrote is in the index."""
+    """The sender is gone, and every object it wrote is in the index; what it broke off waits longer."""
+    if cmd.broken:
+        uow.receptions.mark_broken(cmd.reception_id)
     uow.receptions.close(cmd.reception_id)
     return []
 

@@ -30,6 +30,8 @@ class Study:
         Somebody said that it is complete: the quiet time need not pass.
     received_at : float
         When the last instance came, seconds since the epoch.
+    broken : bool
+        The association that brought the last instance broke off.
     """
 
     record: StudyRecord
@@ -38,6 +40,7 @@ class Study:
     completed_generation: int
     told: bool
     received_at: float
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,11 @@ class Studies(Protocol):
         """Return the series of a study."""
         ...
 
-    def next_due(self, quiet_since: float) -> str | None:
-        """Return a study that waits and was told complete, or was last sent to before ``quiet_since``."""
+    def next_due(self, quiet_since: float, broken_since: float) -> str | None:
+        """Return a study that waits and was told complete, or was last sent to before ``quiet_since``.
+
+        One whose sender broke off is due when the last came before ``broken_since``.
+        """
         ...
 
     def tell_all(self) -> None:
@@ -125,6 +131,10 @@ class Receptions(Protocol):
 
     def open(self, reception_id: str, study_key: str) -> None:
         """Begin; a repeat changes nothing."""
+        ...
+
+    def mark_broken(self, reception_id: str) -> None:
+        """Note on its studies that it broke off."""
         ...
 
     def close(self, reception_id: str) -> None:

@@ -30,5 +30,8 @@ class IngestSettings(ServiceSettings):
     quiet_s: float = Field(default=10.0, ge=0)
     """A study is complete when nothing of it came for this many seconds."""
 
+    broken_quiet_s: float = Field(default=600.0, ge=0)
+    """The same for a study whose association broke off, or was cut by a restart of this service: its sender will try again."""
+
     largest_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Largest body of an upload, in bytes; it is held in memory."""

@@ -110,12 +110,14 @@ def _send_all(
             got="none",
             do="look at the log of ingest",
         )
+    whole = True
     try:
         while not stop.is_set():
             try:
                 patient = todo.get_nowait()
             except queue.Empty:
                 return
+            whole = False
             for number, volume in enumerate(patient.volumes, start=1):
                 for ds in series(patient, volume, number):
                     if stop.is_set():
@@ -125,12 +127,14 @@ def _send_all(
                         sent.instances += 1
                         if status != SUCCESS:
                             sent.refused.append(status)
+            whole = True
             with lock:
                 sent.studies += 1
                 progress(sent)
     finally:
         if association.is_established:
-            association.release()
+            # A release says that this was all; a study cut in its middle is to be waited for.
+            association.release() if whole else association.abort()
 
 
 # Out of Resources (PS3.4 table B.2-1): a busy receiver asks to be tried again.

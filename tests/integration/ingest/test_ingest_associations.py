@@ -3,6 +3,7 @@
 import logging
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_echo(site):
     ae.add_requested_context(Verification)
     association = ae.associate("127.0.0.1", site.port)
     assert association.send_c_echo().Status == 0x0000
-    (accepted,) = list(site.service.on_start[1].__self__._ae.active_associations)
+    (accepted,) = list(site.service.on_start[2].__self__._ae.active_associations)
     assert accepted.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     association.release()
 
@@ -173,7 +174,7 @@ def test_what_a_crash_left_is_swept(start, environment, send_to, slice_of):
     site = start()
     send_to(site.port, [slice_of(0)])
     study_key = site.http.get("/v1/studies").json()["studies"][0]["study_key"]
-    receiver = site.service.on_start[0].__self__
+    receiver = site.service.on_start[1].__self__
     receiver.open("X").begin(study_key)  # and never closed
     orphan = f"ingest/{study_key}/instances/2.25.1-00.dcm"
     receiver.objects.put(orphan, b"half a study")
@@ -215,3 +216,32 @@ def test_nothing_identified_on_any_disk_or_in_any_log(site, send, environment, c
             assert not [trace for trace in traces if trace in data], file
     assert not any(trace.decode() in record.getMessage() for record in caplog.records for trace in traces)
     assert not [file for file in set(Path(tempfile.gettempdir()).iterdir()) - temporary if "CANARY" in file.name]
+
+
+def _association(port):
+    entity = AE(ae_title="MODALITY")
+    entity.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+    association = entity.associate("127.0.0.1", port, ae_title="RADLOOP")
+    assert association.is_established
+    return association
+
+
+def test_a_study_that_broke_off_waits_for_the_rest(start, environment, monkeypatch, slice_of):
+    monkeypatch.setenv("INGEST_QUIET_S", "0.5")
+    site = start()
+    site.configure()
+    broken = _association(site.port)
+    for number in range(2):
+        assert broken.send_c_store(slice_of(number)).Status == 0x0000
+    broken.abort()
+    site.until(lambda: [row[0] for row in site.rows("SELECT broken FROM studies")] == [1])
+    ended = time.monotonic()
+    site.until(lambda: time.monotonic() > ended + 2)  # four quiet times
+    assert site.said("study-ingested") == []
+    again = _association(site.port)
+    for number in range(4):
+        assert again.send_c_store(slice_of(number)).Status == 0x0000
+    again.release()
+    site.until(lambda: site.said("study-ingested"))
+    (said,) = site.said("study-ingested")
+    assert list(said.cases[0].shape) == [6, 4, 4]

@@ -121,7 +121,7 @@ class Site:
         stored: set[str] = set()
         ae = AE(ae_title="MODALITY")
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-        ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = 10
+        ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = 3
         association = ae.associate("127.0.0.1", self.dicom_port)
         for study in range(STUDIES):
             for number in range(SLICES):

@@ -55,8 +55,12 @@ class FakeStudies:
     def _waiting(self) -> list[Study]:
         return [study for study in self.rows.values() if study.generation > study.completed_generation]
 
-    def next_due(self, quiet_since: float) -> str | None:
-        due = [study for study in self._waiting() if study.told or study.received_at <= quiet_since]
+    def next_due(self, quiet_since: float, broken_since: float) -> str | None:
+        due = [
+            study
+            for study in self._waiting()
+            if study.told or study.received_at <= (broken_since if study.broken else quiet_since)
+        ]
         return min(due, key=lambda study: study.received_at).record.study_key if due else None
 
     def tell_all(self) -> None:
@@ -102,11 +106,17 @@ class FakeInstances:
 
 
 class FakeReceptions:
-    def __init__(self) -> None:
+    def __init__(self, studies: FakeStudies) -> None:
         self.rows: set[tuple[str, str]] = set()
+        self._studies = studies
 
     def open(self, reception_id: str, study_key: str) -> None:
         self.rows.add((reception_id, study_key))
+
+    def mark_broken(self, reception_id: str) -> None:
+        for study_key in [row[1] for row in self.rows if row[0] == reception_id]:
+            if study := self._studies.get(study_key):
+                self._studies.save(dataclasses.replace(study, broken=True))
 
     def close(self, reception_id: str) -> None:
         self.rows = {row for row in self.rows if row[0] != reception_id}
@@ -251,7 +261,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.said: list[Message] = []
         self.instances, self.held, self.cases = FakeInstances(), FakeHeld(), FakeCases()
         self.studies = FakeStudies(self.instances, self.held, self.cases)
-        self.receptions, self.refusals = FakeReceptions(), FakeRefusals(self.studies)
+        self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
 

@@ -88,19 +88,22 @@ def test_studies(state):
         ({"received_at": 100.0}, True),
         ({"received_at": 100.1}, False),
         ({"received_at": 100.1, "told": True}, True),
+        ({"received_at": 100.0, "broken": True}, False),
+        ({"received_at": 40.0, "broken": True}, True),
+        ({"received_at": 100.0, "broken": True, "told": True}, True),
         ({"received_at": 50.0, "completed_generation": 1}, False),
         ({"told": True, "completed_generation": 1}, False),
     ],
 )
 def test_due_studies(state, changes, due):
     state.studies.save(study(**changes))
-    assert state.studies.next_due(100.0) == ("2.25.9" if due else None)
+    assert state.studies.next_due(100.0, 40.0) == ("2.25.9" if due else None)
 
 
 def test_oldest_study_is_due_first(state):
     state.studies.save(study("2.25.8", received_at=20.0))
     state.studies.save(study("2.25.9", received_at=10.0))
-    assert state.studies.next_due(100.0) == "2.25.9"
+    assert state.studies.next_due(100.0, 40.0) == "2.25.9"
 
 
 def test_tell_all_tells_those_that_wait(state):

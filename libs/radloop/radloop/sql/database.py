@@ -12,10 +12,12 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from radloop.errors import PermanentError
+from radloop.errors import PermanentError, TemporaryError
+from radloop.sql.turns import Turns
 
 BUSY_TIMEOUT_S = 30
 _READ_ONLY = {"radloop_read_only": True}
+_HAS_TURN = "radloop_has_turn"
 
 
 class Database:
@@ -103,6 +105,8 @@ class Database:
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
+    turns = Turns()
+
     @sa.event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's documented way to take BEGIN into one's own hands
@@ -114,5 +118,21 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
-        read_only = connection.get_execution_options().get("radloop_read_only", False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("radloop_read_only", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not turns.take(BUSY_TIMEOUT_S):
+            raise TemporaryError("database-busy", expected="a turn to write", got=f"none in {BUSY_TIMEOUT_S} s")
+        connection.info[_HAS_TURN] = True
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            pass_on(connection)
+            raise
+
+    # SQLAlchemy calls both just before the transaction ends; the next writer waits that long for SQLite's own lock.
+    @sa.event.listens_for(engine, "commit")
+    @sa.event.listens_for(engine, "rollback")
+    def pass_on(connection: sa.Connection) -> None:
+        if connection.info.pop(_HAS_TURN, False):
+            turns.give()

@@ -56,7 +56,6 @@ class DicomDoor:
     """
 
     def __init__(self, receiver: Receiver, *, host: str, port: int, ae_title: str, max_associations: int) -> None:
-        _silence_pynetdicom()
         self._receiver, self._address = receiver, (host, port)
         self._receptions: dict[object, Reception] = {}
         self._lock = threading.Lock()
@@ -80,6 +79,7 @@ class DicomDoor:
         PermanentError
             When the port is taken.
         """
+        _silence_pynetdicom()
         handlers: list[tuple[object, Callable[..., object]]] = [
             (evt.EVT_CONN_OPEN, _answer_at_once),
             (evt.EVT_DATA_RECV, _acknowledge_at_once),
@@ -104,7 +104,7 @@ class DicomDoor:
         with self._lock:
             reception = self._receptions.pop(event.assoc, None)
         if reception is not None:
-            reception.close()
+            reception.close(broken=not event.assoc.is_released)
 
     def _reception(self, event: evt.Event) -> Reception:
         with self._lock:

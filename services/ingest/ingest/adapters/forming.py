@@ -36,6 +36,8 @@ class Forming:
     clock : Clock
     quiet_s : float
         A study is complete when nothing came for this many seconds.
+    broken_quiet_s : float
+        The same for a study whose sender broke off.
     """
 
     def __init__(
@@ -48,15 +50,18 @@ class Forming:
         site: str,
         clock: Clock,
         quiet_s: float,
+        broken_quiet_s: float,
     ) -> None:
         self._dispatch, self._unit_of_work, self._objects, self._vault = dispatch, unit_of_work, objects, vault
         self._site, self._clock, self._quiet_s = site, clock, quiet_s
+        self._broken_quiet_s = broken_quiet_s
 
     def step(self) -> bool:
         """Form the cases of one study that is due, or say one study's refusals; return whether there was any."""
-        quiet_since = self._clock() - self._quiet_s
+        now = self._clock()
+        quiet_since = now - self._quiet_s
         with self._unit_of_work() as uow:
-            study_key = uow.studies.next_due(quiet_since)
+            study_key = uow.studies.next_due(quiet_since, now - self._broken_quiet_s)
             refused_key = None if study_key else uow.refusals.next_due(quiet_since)
         if study_key is not None:
             with FORMING_SECONDS.time():

@@ -140,7 +140,7 @@ class Receiver:
                         self.objects.delete(key)
                         deleted += 1
         for reception_id in self._open_receptions():
-            self.dispatch(CloseReception(reception_id))
+            self.dispatch(CloseReception(reception_id, broken=True))
         return deleted
 
     def _open_receptions(self) -> list[str]:
@@ -171,8 +171,8 @@ class Reception:
     def __enter__(self) -> "Reception":
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        self.close(broken=kind is not None)
 
     def begin(self, study_key: str) -> None:
         """Say that objects of a study are about to be written; once per study."""
@@ -180,10 +180,10 @@ class Reception:
             self._receiver.dispatch(OpenReception(self._id, study_key))
             self._begun.add(study_key)
 
-    def close(self) -> None:
-        """The sender is gone."""
+    def close(self, *, broken: bool = False) -> None:
+        """The sender is gone; ``broken``: without having said that this was all."""
         if self._begun:
-            self._receiver.dispatch(CloseReception(self._id))
+            self._receiver.dispatch(CloseReception(self._id, broken))
             self._begun = set()
 
     def receive(self, data: bytes, transfer_syntax_uid: str | None = None) -> Outcome:

@@ -55,7 +55,9 @@ def _instance(row: Any) -> Instance:
 
 def _study(row: Any) -> Study:
     record = StudyRecord(row.study_key, row.patient, row.identity)
-    return Study(record, StudyState(row.state), row.generation, row.completed_generation, row.told, row.received_at)
+    return Study(
+        record, StudyState(row.state), row.generation, row.completed_generation, row.told, row.received_at, row.broken
+    )
 
 
 # What runs for every instance is built once: building a statement costs as much as running it.
@@ -92,6 +94,7 @@ class SqlStudies:
             "waiting": study.generation > study.completed_generation,
             "told": study.told,
             "received_at": study.received_at,
+            "broken": study.broken,
         }
         key = study.record.study_key
         if self._connection.execute(_UPDATE_STUDY, {"key": key, **values}).rowcount == 0:
@@ -109,10 +112,12 @@ class SqlStudies:
         )
         return [Series(SeriesRecord(row.series_key, row.study_key, row.routing), row.generation) for row in rows]
 
-    def next_due(self, quiet_since: float) -> str | None:
+    def next_due(self, quiet_since: float, broken_since: float) -> str | None:
+        columns = STUDIES.c
+        quiet = (columns.received_at <= quiet_since) & ~columns.broken
         query = (
-            sa.select(STUDIES.c.study_key)
-            .where(STUDIES.c.waiting, sa.or_(STUDIES.c.told, STUDIES.c.received_at <= quiet_since))
+            sa.select(columns.study_key)
+            .where(columns.waiting, columns.told | quiet | (columns.received_at <= broken_since))
             .order_by(STUDIES.c.received_at)
         )
         return self._connection.execute(query.limit(1)).scalar()
@@ -164,6 +169,10 @@ class SqlReceptions:
     def open(self, reception_id: str, study_key: str) -> None:
         row = {"reception_id": reception_id, "study_key": study_key}
         upsert(self._connection, RECEPTIONS, row, keys=("reception_id", "study_key"))
+
+    def mark_broken(self, reception_id: str) -> None:
+        carried = sa.select(RECEPTIONS.c.study_key).where(RECEPTIONS.c.reception_id == reception_id)
+        self._connection.execute(STUDIES.update().where(STUDIES.c.study_key.in_(carried)).values(broken=True))
 
     def close(self, reception_id: str) -> None:
         self._connection.execute(RECEPTIONS.delete().where(RECEPTIONS.c.reception_id == reception_id))

@@ -30,6 +30,7 @@ STUDIES = sa.Table(
     sa.Column("waiting", sa.Boolean, nullable=False, index=True),
     sa.Column("told", sa.Boolean, nullable=False),
     sa.Column("received_at", sa.Float, nullable=False),
+    sa.Column("broken", sa.Boolean, nullable=False),
 )
 
 SERIES = sa.Table(

@@ -138,6 +138,8 @@ class CloseReception(Message):
     """The association or upload is over; nothing it wrote is unaccounted for."""
 
     reception_id: str
+    broken: bool = False
+    """It ended without being released: more of what it carried is likely to come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("waiting", sa.Boolean, nullable=False, index=True),
         sa.Column("told", sa.Boolean, nullable=False),
         sa.Column("received_at", sa.Float, nullable=False),
+        sa.Column("broken", sa.Boolean, nullable=False),
     )
     op.create_table(
         "series",
