@@ -42,12 +42,20 @@ def list_models(data: DataOption = DEFAULT_DATA, project: ProjectOption = "", as
             model["run_number"] or model["origin"],
             model["train_patient_count"],
             f"{model['test']['mean']:.3f}" if model["test"] else "",
-            "serves" if model["serving"] else model["outcome"],
+            _state(model),
         ]
         for model in found
     ]
     columns = ["model", "run", "labelled patients", "test Dice", "state"]
     print_table("", columns, rows, empty="No model yet: radloop train, or radloop models import")
+
+
+def _state(model: dict[str, Any]) -> str:
+    """Say in words where a model stands: an outcome is of the day it was tried, serving is of now."""
+    if model["serving"]:
+        return "serves"
+    words = {"serving": "served before", "kept": "not better, not taken", "load-failed": "could not be loaded"}
+    return words.get(model["outcome"], model["outcome"] or "")
 
 
 @app.command()

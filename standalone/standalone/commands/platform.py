@@ -196,12 +196,12 @@ def _print_status(found: dict[str, Any], data: Path) -> None:
 
 
 def _flat(status: dict[str, Any], prefix: str = "") -> list[str]:
-    """Write the numbers of a status as words; what nests, with its name in front, what is long, left out."""
+    """Write the numbers of a status as words; what nests, with its name in front; lists and what is long, left out."""
     words = []
     for name, value in status.items():
         if isinstance(value, dict):
             words += _flat(value, f"{prefix}{name} ")
-        elif isinstance(value, bool) or value is None or (isinstance(value, str) and len(value) > 24):
+        elif isinstance(value, (bool, list)) or value is None or (isinstance(value, str) and len(value) > 24):
             continue
         elif value != 0 and value != "":
             words.append(f"{prefix}{name} {value}".replace("_", " "))

@@ -15,10 +15,11 @@ from radloop.imaging import Volume, write_nifti
 from standalone.client import Client
 from standalone.commands.labels import submit
 from standalone.demo.cohort import Cohort, CohortPatient, CohortVolume
-from standalone.demo.facts import Facts
+from standalone.demo.facts import Facts, enum_word
 from standalone.demo.progress import Board, Step
 from standalone.demo.project import project_of
 from standalone.demo.readers import Tally
+from standalone.demo.report import by_patient, estimate
 from standalone.demo.sending import Destination, Sent, send_patients
 from standalone.demo.state import PROJECT_ID, Choices
 from standalone.demo.stopping import Stop
@@ -232,6 +233,13 @@ class Script:
         self.board.say(settled, total, f"{settled} of {total} decided on by quality control")
 
     def _say_training(self, number: int) -> None:
+        outcomes = self.facts.outcomes()
+        if len(outcomes) > number:
+            words = {"serving": "it serves", "kept": "not better, the one before serves on"}
+            outcome = enum_word(outcomes[number], "outcome")
+            dice = estimate(by_patient(self.facts.models()[number].test_dice))
+            self.board.say(1, 1, f"Dice {dice.mean:.3f} on the test patients; {words.get(outcome, outcome)}")
+            return
         failed = self.facts.of("training-failed")
         if failed:
             raise PermanentError(
@@ -259,6 +267,10 @@ class Script:
         return bool(flags) and len(flags) >= flags[0].batch_size
 
     def _say_mining(self, number: int) -> None:
+        if self._is_flagged(number):
+            flags = self.facts.flagged(number)
+            self.board.say(1, 1, f"{len(flags)} of {flags[0].pool_size} cases flagged")
+            return
         known = {round_id for round_id, n in self.facts.round_numbers().items() if n != number}
         asked = {event.case_id for event in self.facts.of("prediction-requested") if event.round_id not in known}
         answered = {
@@ -291,6 +303,7 @@ class Script:
             say()
             self.stop.wait(LOOK_EVERY_S)
             self._look()
+        say()
 
     def _retried(self, call: Callable[[], object]) -> None:
         """Do something that a service cannot do yet, because it hears of what it needs a moment later."""

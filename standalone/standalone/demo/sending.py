@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
+from pynetdicom.association import Association
 
 from radloop.errors import TemporaryError
 from standalone.demo.cohort import CohortPatient
@@ -17,6 +18,8 @@ from standalone.demo.stopping import Stop
 
 SUCCESS = 0x0000
 CALLING_AE_TITLE = "RADLOOPDEMO"
+# How often a sender opens an association anew when one is lost, as an archive's queue would.
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,15 @@ def send_patients(
     stop = stop or Stop()
 
     def work() -> None:
-        try:
-            _send_all(todo, destination, sent, lock, progress, stop)
-        except TemporaryError as error:
-            failures.append(error)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                _send_all(todo, destination, sent, lock, progress, stop)
+                return
+            except TemporaryError as error:
+                if attempt == ATTEMPTS or sent.instances == 0:
+                    failures.append(error)
+                    return
+                stop.wait(attempt)
 
     threads = [threading.Thread(target=work, name=f"sender-{number}") for number in range(max(1, associations))]
     for thread in threads:
@@ -118,17 +126,17 @@ def _send_all(
             except queue.Empty:
                 return
             whole = False
-            for number, volume in enumerate(patient.volumes, start=1):
-                for ds in series(patient, volume, number):
-                    if stop.is_set():
-                        return
-                    status = _store(association, ds)
-                    with lock:
-                        sent.instances += 1
-                        if status != SUCCESS:
-                            sent.refused.append(status)
+            try:
+                statuses = _send_study(association, patient, stop)
+            except TemporaryError:
+                todo.put(patient)  # from its first instance on, by whoever comes next
+                raise
+            if statuses is None:
+                return
             whole = True
             with lock:
+                sent.instances += len(statuses)
+                sent.refused += [status for status in statuses if status != SUCCESS]
                 sent.studies += 1
                 progress(sent)
     finally:
@@ -137,12 +145,23 @@ def _send_all(
             association.release() if whole else association.abort()
 
 
+def _send_study(association: Association, patient: CohortPatient, stop: Stop) -> list[int] | None:
+    """Send one study; return the status of each instance, or None when told to stop."""
+    statuses = []
+    for number, volume in enumerate(patient.volumes, start=1):
+        for ds in series(patient, volume, number):
+            if stop.is_set():
+                return None
+            statuses.append(_store(association, ds))
+    return statuses
+
+
 # Out of Resources (PS3.4 table B.2-1): a busy receiver asks to be tried again.
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
 _PATIENCE_S = 60.0
 
 
-def _store(association: object, ds: Dataset) -> int:
+def _store(association: Association, ds: Dataset) -> int:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:

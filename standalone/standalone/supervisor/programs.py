@@ -89,6 +89,8 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     # Two cores are shared by all: a thread pool of its own size in each of nine processes only gets in the way.
     kept.setdefault("OMP_NUM_THREADS", "2")
     kept.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A thread of torch that waits for another gives its core back instead of spinning on it.
+    kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return kept
 
 
@@ -168,7 +170,8 @@ def triton_program(layout: Layout, environment: Mapping[str, str], ports: tuple[
         )
     except TritonUnavailable as error:
         raise PermanentError("triton-unavailable", got=str(error)) from error
-    return Program("triton", arguments, variables, is_ready=_answers(f"http://{HOST}:{http_port}/v2/health/ready"))
+    whole = clean_environment(environment) | variables
+    return Program("triton", arguments, whole, is_ready=_answers(f"http://{HOST}:{http_port}/v2/health/ready"))
 
 
 def triton_wheel(environment: Mapping[str, str]) -> Path:
