@@ -1,5 +1,6 @@
 """Kill every service at every point and at random while studies flow through the whole loop: every effect exactly once."""
 
+import contextlib
 import json
 import os
 import runpy
@@ -15,7 +16,8 @@ import pytest
 
 from radloop.contracts.topics import TOPICS
 from radloop.events import open_event_log
-from standalone.layout import SERVICES, Layout
+from standalone.client import Client, operator_token
+from standalone.layout import SERVICES, Layout, read_platform
 
 FIRE = Path(__file__).with_name("platform_under_fire.py")
 points_of = runpy.run_path(str(FIRE))["points_of"]
@@ -185,3 +187,105 @@ def test_no_service_waits_for_anything(survived):
     for service in SERVICES:
         assert _rows(survived.folder, service, "SELECT count(*) FROM outbox") == [(0,)]
         assert _rows(survived.folder, service, "SELECT token FROM parked") == []
+
+
+LISTED_FOR_A_PERSON = {"datasets", "dataset_items", "dataset_studies", "runs", "withdrawn_cases", "withdrawn_datasets"}
+TOMBSTONES = {"tombstones", "withdrawn", "withdrawn_studies"}
+MUST_NOT_BE_SAID_AGAIN = (
+    "study-ingested",
+    "edge-case-flagged",
+    "label-submitted",
+    "label-approved",
+    "label-returned",
+    "training-started",
+    "model-trained",
+)
+
+
+@contextlib.contextmanager
+def _platform(layout: Layout):
+    """Run the platform of a folder, and give its client."""
+    command = [
+        sys.executable,
+        "-m",
+        "standalone",
+        "up",
+        "--data",
+        str(layout.folder),
+        "--port",
+        "0",
+        "--dicom-port",
+        "0",
+    ]
+    with (layout.folder / "up.log").open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        _wait_for(lambda: layout.platform_file.exists() and read_platform(layout).ready, 120, "a platform")
+        client = Client(read_platform(layout).url, operator_token(layout))
+        yield client
+        client.close()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _places_of(layout: Layout, text: str) -> set[tuple[str, str]]:
+    """Return (service, table) wherever a row holds the text."""
+    found = set()
+    for service in SERVICES:
+        tables = [
+            name for (name,) in _rows(layout.folder, service, "SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        found |= {
+            (service, table)
+            for table in tables
+            if any(
+                text in str(value) for row in _rows(layout.folder, service, f"SELECT * FROM {table}") for value in row
+            )
+        }
+    return found
+
+
+def _forget_what_was_heard(layout: Layout) -> None:
+    """Let every group hear every topic again, without the inbox that makes repeats harmless."""
+    for service in SERVICES:
+        connection = sqlite3.connect(layout.state_folder / f"{service}.db")
+        with connection:
+            connection.execute("DELETE FROM inbox")
+        connection.close()
+    log = sqlite3.connect(layout.events_file)
+    with log:
+        log.execute("DELETE FROM positions")
+    log.close()
+
+
+def _said(layout: Layout) -> dict[str, int]:
+    with contextlib.closing(sqlite3.connect(layout.events_file)) as log:
+        return dict(log.execute("SELECT topic, next_offset FROM topics").fetchall())
+
+
+def test_a_withdrawn_study_is_forgotten_and_no_replay_brings_it_back(survived, events):
+    labelled = {label.study_key for label in _payloads(events, "label-approved") if label.task_id}
+    study_key = sorted(labelled & {flag.study_key for flag in _payloads(events, "edge-case-flagged")})[0]
+    objects = survived.objects_folder
+    assert any(study_key in str(path) for path in objects.rglob("*"))
+
+    def forgotten() -> bool:
+        places = {table for _, table in _places_of(survived, study_key)}
+        return places <= LISTED_FOR_A_PERSON | TOMBSTONES and not any(study_key in str(p) for p in objects.rglob("*.*"))
+
+    with _platform(survived) as client:
+        client.post("/ingest/v1/withdraw", {"study_key": study_key, "reason": "consent"})
+        _wait_for(
+            lambda: _quiet(survived.folder) and forgotten(), 60, f"all to forget: {_places_of(survived, study_key)}"
+        )
+        before = _said(survived)
+        listed = client.get("/trainer/v1/withdrawn", project_id="hippocampus")["withdrawn"]
+        assert {entry["study_key"] for entry in listed} == {study_key} and all(e["dataset_version"] for e in listed)
+    _forget_what_was_heard(survived)
+    with _platform(survived):
+        _wait_for(lambda: _quiet(survived.folder), 120, "the replay")
+        assert forgotten(), _places_of(survived, study_key)
+    after = _said(survived)
+    assert {topic: after[topic] for topic in MUST_NOT_BE_SAID_AGAIN} == {t: before[t] for t in MUST_NOT_BE_SAID_AGAIN}
+    assert not [topic for topic in after if topic.endswith(".dlq")]
