@@ -19,7 +19,7 @@ class TrainerSettings(ServiceSettings):
     initial_learning_rate: float = Field(default=5e-3, gt=0)
     """Highest learning rate of a run from random weights."""
 
-    update_learning_rate: float = Field(default=2e-3, gt=0)
+    update_learning_rate: float = Field(default=3e-3, gt=0)
     """Highest learning rate of a run from the serving model's weights."""
 
     threads: int = Field(default=2, ge=1)
