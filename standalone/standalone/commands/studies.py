@@ -5,11 +5,14 @@ import zipfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from standalone.commands.options import DEFAULT_DATA, DataOption, JsonOption, console, print_json, print_table
+
+if TYPE_CHECKING:
+    from standalone.client import Client
 
 # Large enough that a request's own cost does not count, small enough to show progress and to fit into memory often.
 BUNDLE_BYTES = 32_000_000
@@ -132,19 +135,26 @@ def withdraw(
 
     if not yes:
         typer.confirm("Forget this study for good?", abort=True)
-    # A study key is a UID too (2.25.…); the service knows which of the two it is looking at by finding it.
     with connect(data) as client:
-        client.post("/ingest/v1/withdraw", {_kind_of(client, study): study, "reason": reason.value})
-    console().print(
-        "Withdrawn. Every service forgets it now; radloop events tail --topic study-withdrawn shows the event."
-    )
+        # A study key is a UID too (2.25.…): which of the two this is, is seen by looking for it.
+        if _is_known(client, study):
+            client.post("/ingest/v1/withdraw", {"study_key": study, "reason": reason.value})
+            known = True
+        else:
+            wanted = {"study_instance_uid": study, "reason": reason.value}
+            known = _is_known(client, client.post("/ingest/v1/withdraw", wanted)["study_key"])
+    out = console()
+    if known:
+        out.print("Withdrawn. Every service forgets it now: radloop events tail --topic study-withdrawn")
+    else:
+        out.print("No such study was received. It is refused from now on; mend the UID if you meant another.")
 
 
-def _kind_of(client: Any, study: str) -> str:
-    from radloop.errors import RadloopError
+def _is_known(client: "Client", study_key: str) -> bool:
+    from radloop.errors import NotFound
 
     try:
-        client.get(f"/ingest/v1/studies/{study}")
-    except RadloopError:
-        return "study_instance_uid"
-    return "study_key"
+        client.get(f"/ingest/v1/studies/{study_key}")
+    except NotFound:
+        return False
+    return True
