@@ -1,6 +1,6 @@
 """What `ingest` needs: repositories inside a unit of work, and a clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,8 +90,8 @@ class Studies(Protocol):
         """Return the series of a study."""
         ...
 
-    def next_due(self, quiet_since: float, broken_since: float) -> str | None:
-        """Return a study that waits and was told complete, or was last sent to before ``quiet_since``.
+    def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
+        """Return a study that waits and was told complete, or was last sent to before ``quiet_since``; none of ``skip``.
 
         One whose sender broke off is due when the last came before ``broken_since``.
         """

@@ -1,7 +1,7 @@
 """Fakes of `ingest`'s ports, and phantom slices as DICOM."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -55,11 +55,12 @@ class FakeStudies:
     def _waiting(self) -> list[Study]:
         return [study for study in self.rows.values() if study.generation > study.completed_generation]
 
-    def next_due(self, quiet_since: float, broken_since: float) -> str | None:
+    def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
         due = [
             study
             for study in self._waiting()
-            if study.told or study.received_at <= (broken_since if study.broken else quiet_since)
+            if study.record.study_key not in skip
+            and (study.told or study.received_at <= (broken_since if study.broken else quiet_since))
         ]
         return min(due, key=lambda study: study.received_at).record.study_key if due else None
 

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from ingest.adapters.forming import Forgetting, Forming
+from ingest.adapters.forming import REST_S, Forgetting, Forming
 from ingest.adapters.vault import Vault
 from ingest.domain.messages import CompleteStudies, PhaseRule, StudyIngested, StudyRejected, WithdrawStudy
 from ingest.domain.reasons import RejectReason, WithdrawReason
+from radloop.errors import TemporaryError
 from radloop.imaging import read_nifti
 
 
@@ -250,3 +251,39 @@ def test_forgetting(forming, send, phantoms, uow, objects, clock, dispatch, proj
     forgetting = Forgetting(dispatch, lambda: uow, objects)
     assert forgetting.step() is True and forgetting.step() is False
     assert objects.stored and all(key.startswith(f"ingest/{second}/") for key in objects.stored)
+
+
+def test_a_study_that_fails_lets_the_others_pass(forming, send, phantoms, uow, objects, clock, project, monkeypatch):
+    uow.projects.save(project())
+    send(*phantoms.series(3))
+    clock.now += 1
+    send(*phantoms.series(3, study="1.2.3.5"))
+    clock.now += 10
+    get = objects.get
+    first = next(iter(uow.studies.rows))
+
+    def away(ref):
+        if first in ref.key:
+            raise TemporaryError("object-store-unavailable")
+        return get(ref)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "get", away)
+        with pytest.raises(TemporaryError):
+            forming.step()
+        assert forming.step() is True
+        assert forming.step() is False
+    assert [said.study_key == first for said in uow.said] == [False]
+    clock.now += REST_S
+    assert forming.step() is True
+    assert [said.study_key == first for said in uow.said] == [False, True]
+
+
+def test_a_damaged_object_is_named(forming, send, phantoms, uow, objects, clock, project):
+    uow.projects.save(project())
+    send(*phantoms.series(3))
+    objects.stored[next(iter(objects.stored))] = b"rot"
+    clock.now += 10
+    forming.step()
+    assert [said.reason for said in uow.said] == [RejectReason.UNDECODABLE]
+    assert "missing or damaged" in uow.refusals.rows[0].refusal.detail

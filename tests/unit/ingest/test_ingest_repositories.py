@@ -104,6 +104,8 @@ def test_oldest_study_is_due_first(state):
     state.studies.save(study("2.25.8", received_at=20.0))
     state.studies.save(study("2.25.9", received_at=10.0))
     assert state.studies.next_due(100.0, 40.0) == "2.25.9"
+    assert state.studies.next_due(100.0, 40.0, skip=["2.25.9"]) == "2.25.8"
+    assert state.studies.next_due(100.0, 40.0, skip=["2.25.9", "2.25.8"]) is None
 
 
 def test_tell_all_tells_those_that_wait(state):

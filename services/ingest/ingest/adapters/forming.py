@@ -15,14 +15,17 @@ from ingest.adapters.reception import Dispatch
 from ingest.adapters.vault import Vault
 from ingest.domain.cases import PlannedCase, SeriesInHand, assemble_volume, formed_case, manifest, plan, refusal_of
 from ingest.domain.messages import ForgetObjects, ProjectConfigured, RecordCases, SayRefusals
-from ingest.domain.model import FormedCase, Refusal
-from ingest.domain.reasons import Refused
+from ingest.domain.model import FormedCase, Instance, Refusal
+from ingest.domain.reasons import Refused, RejectReason
 from ingest.domain.routing import RoutingAttributes
 from ingest.ports import Clock, Study
-from radloop.errors import Conflict
+from radloop.errors import Conflict, PermanentError
 from radloop.imaging import write_nifti
 from radloop.objects import Objects
 from radloop.references import ObjectRef
+
+REST_S = 30.0
+"""Pause before a study whose forming failed (store or index away) is tried again, in seconds."""
 
 
 class Forming:
@@ -55,20 +58,31 @@ class Forming:
         self._dispatch, self._unit_of_work, self._objects, self._vault = dispatch, unit_of_work, objects, vault
         self._site, self._clock, self._quiet_s = site, clock, quiet_s
         self._broken_quiet_s = broken_quiet_s
+        self._not_before: dict[str, float] = {}
 
     def step(self) -> bool:
         """Form the cases of one study that is due, or say one study's refusals; return whether there was any."""
         now = self._clock()
         quiet_since = now - self._quiet_s
+        resting = [study_key for study_key, at in self._not_before.items() if at > now]
         with self._unit_of_work() as uow:
-            study_key = uow.studies.next_due(quiet_since, now - self._broken_quiet_s)
+            study_key = uow.studies.next_due(quiet_since, now - self._broken_quiet_s, skip=resting)
             refused_key = None if study_key else uow.refusals.next_due(quiet_since)
         if study_key is not None:
-            with FORMING_SECONDS.time():
-                self.form(study_key)
+            self._try(study_key, now)
         elif refused_key is not None:
             self._dispatch(SayRefusals(refused_key))
         return study_key is not None or refused_key is not None
+
+    def _try(self, study_key: str, now: float) -> None:
+        """Form a study; one that fails rests for a while, so that it does not stand in the way of all others."""
+        try:
+            with FORMING_SECONDS.time():
+                self.form(study_key)
+        except Exception:
+            self._not_before[study_key] = now + REST_S
+            raise
+        self._not_before.pop(study_key, None)
 
     def form(self, study_key: str) -> None:
         """Form what can be formed of a study now, and record it."""
@@ -115,9 +129,15 @@ class Forming:
         return result
 
     def _write_series(self, series: SeriesInHand, wanted: Sequence[PlannedCase]) -> list[FormedCase]:
-        frames = [decode_frame(self._objects.get(one.object), one.header) for one in series.instances]
+        frames = [decode_frame(self._read(one), one.header) for one in series.instances]
         written: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         return [self._write_case(case, frames, written) for case in wanted]
+
+    def _read(self, instance: Instance) -> bytes:
+        try:
+            return self._objects.get(instance.object)
+        except PermanentError as error:
+            raise Refused(RejectReason.UNDECODABLE, "a stored instance that is missing or damaged") from error
 
     def _write_case(
         self, case: PlannedCase, frames: Sequence[np.ndarray], written: dict[int, tuple[bytes, tuple[int, ...]]]

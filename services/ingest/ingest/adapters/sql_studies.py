@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -112,12 +112,13 @@ class SqlStudies:
         )
         return [Series(SeriesRecord(row.series_key, row.study_key, row.routing), row.generation) for row in rows]
 
-    def next_due(self, quiet_since: float, broken_since: float) -> str | None:
+    def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
         columns = STUDIES.c
         quiet = (columns.received_at <= quiet_since) & ~columns.broken
         query = (
             sa.select(columns.study_key)
             .where(columns.waiting, columns.told | quiet | (columns.received_at <= broken_since))
+            .where(columns.study_key.not_in(skip))
             .order_by(STUDIES.c.received_at)
         )
         return self._connection.execute(query.limit(1)).scalar()
