@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from radloop.jobs import Jobs, JobState
 from radloop.objects import Objects
 from radloop.references import CaseDice, ObjectRef
 from radloop.telemetry import logger
+from trainer.domain.dataset import digest_of
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
 from trainer.domain.model import Run, RunState, bundle_key
 
@@ -51,11 +53,21 @@ class JobWorker:
         self._work_dir, self._max_attempts = work_dir.resolve(), max_attempts
 
     def step(self) -> bool:
-        """Look after each run once; return whether anything changed."""
+        """Look after each run once; return whether anything changed.
+
+        An error about one run is raised when all have been looked after: it must not hold up the other projects.
+        """
         with self._read() as uow:
             runs = uow.runs.to_look_after()
-        changed = [self._look_after(run) for run in runs]
-        return any(changed)
+        changed, errors = False, []
+        for run in runs:
+            try:
+                changed |= self._look_after(run)
+            except Exception as error:  # whatever it is, the next look tries again
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return changed
 
     def progress(self, run_id: str) -> dict[str, Any]:
         """Return what the run's job last wrote about its progress, ``{}`` before it has."""
@@ -121,31 +133,41 @@ class JobWorker:
         return {ref["key"]: str(self._objects.path(ObjectRef(ref["key"], ref["digest"], 0))) for ref in references}
 
     def _result(self, run: Run) -> dict[str, Any]:
+        """Return what the job said at its end, ``{}`` when that is nothing about this plan."""
         try:
-            return json.loads((self._work_dir / run.run_id / "result.json").read_text())
-        except (FileNotFoundError, ValueError):
+            result = json.loads((self._work_dir / run.run_id / "result.json").read_text())
+            # A plan the job could not even read has no digest there.
+            return result if result["plan_digest"] in ("", run.plan_digest) else {}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return {}
 
     def _take_model(self, run: Run) -> bool:
         result = self._result(run)
-        if result.get("outcome") != "model" or result.get("plan_digest") != run.plan_digest:
-            log.warning("training job ended without a result of this plan", run=run.run_id)
+        try:
+            data, record = self._model_of(run, result)
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            # Trying again would read the same: the run ends, or its project would wait for it for ever.
+            log.warning("training job ended without a model of this plan", run=run.run_id)
             self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
             return True
-        data = (self._work_dir / run.run_id / result["bundle"]).read_bytes()
-        patients = {item["case_id"]: item["patient_key"] for item in json.loads(run.plan)["items"]}
-        bundle = self._objects.put(bundle_key(run.project_id, result["bundle_digest"]), data)
-        self._dispatcher.dispatch(
-            RecordModel(
-                run_id=run.run_id,
-                bundle=bundle,
-                validation_dice=_dice(result["validation_dice"], patients),
-                serving_validation_dice=_dice(result["serving_validation_dice"], patients),
-                test_dice=_dice(result["test_dice"], patients),
-                duration_s=float(result["duration_s"]),
-            )
-        )
+        bundle = self._objects.put(bundle_key(run.project_id, digest_of(data)), data)
+        self._dispatcher.dispatch(record(bundle=bundle))
         return True
+
+    def _model_of(self, run: Run, result: dict[str, Any]) -> tuple[bytes, Callable[..., RecordModel]]:
+        """Return a result's bundle and its command, which still lacks where the bundle is stored."""
+        if (result["outcome"], result["plan_digest"]) != ("model", run.plan_digest):
+            raise ValueError("no model of this plan")
+        patients = {item["case_id"]: item["patient_key"] for item in json.loads(run.plan)["items"]}
+        record = partial(
+            RecordModel,
+            run_id=run.run_id,
+            validation_dice=_dice(result["validation_dice"], patients),
+            serving_validation_dice=_dice(result["serving_validation_dice"], patients),
+            test_dice=_dice(result["test_dice"], patients),
+            duration_s=float(result["duration_s"]),
+        )
+        return (self._work_dir / run.run_id / result["bundle"]).read_bytes(), record
 
 
 def _dice(rows: list[dict[str, Any]], patients: dict[str, str]) -> tuple[CaseDice, ...]:

@@ -1,0 +1,255 @@
+"""The job worker: what it does about every state of a run and of its job, with the jobs and the results made up."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from radloop.errors import TemporaryError
+from radloop.jobs import JobState, JobStatus
+from radloop.messages import Message
+from radloop.references import CaseDice
+from radloop.testing import FakeObjects
+from trainer.adapters.job_worker import JobWorker
+from trainer.domain.dataset import digest_of
+from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
+from trainer.domain.model import Run, RunState, bundle_key
+
+BUNDLE = b"a bundle"
+EMPTY_PLAN = {"items": [], "serving": None, "threads": 2}
+
+
+class FakeJobs:
+    def __init__(self) -> None:
+        self.states: dict[str, JobState] = {}
+        self.started: list[tuple[str, list[str], dict[str, str]]] = []
+        self.cancelled: list[str] = []
+
+    def start(self, run_id: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        self.started.append((run_id, list(argv), dict(env)))
+        self.states[run_id] = JobState.RUNNING
+
+    def status(self, run_id: str) -> JobStatus:
+        return JobStatus(self.states.get(run_id, JobState.UNKNOWN))
+
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
+
+
+class FileObjects(FakeObjects):
+    """Objects that have files, as those of the embedded store."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def path(self, ref: Any) -> Path:
+        self.get(ref)
+        return self.folder / ref.key
+
+
+class Bench:
+    """A job worker with everything around it made up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs: list[Run] = []
+        self.said: list[Message] = []
+        self.jobs, self.objects, self.folder = FakeJobs(), FileObjects(folder), folder / "work"
+        uow = SimpleNamespace(runs=SimpleNamespace(to_look_after=lambda: list(self.runs)))
+        self.refuse: type[Message] | None = None
+        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, self.objects, self.folder, max_attempts=3)
+
+    def dispatch(self, message: Message) -> list[Message]:
+        if type(message) is self.refuse:
+            raise TemporaryError("database-busy")
+        self.said.append(message)
+        return []
+
+    def run(
+        self, state: RunState, job: JobState, *, attempts: int = 1, plan: dict | None = None, run_id: str = "run-1"
+    ):
+        text = json.dumps(plan or EMPTY_PLAN)
+        run = Run(run_id, "p", 1, "sha256:d", "sha256:plan", text, "model", "", state=state, attempts=attempts)
+        self.runs.append(run)
+        self.jobs.states[run_id] = job
+
+    def result(self, run_id: str = "run-1", **content: Any) -> None:
+        (self.folder / run_id).mkdir(parents=True, exist_ok=True)
+        (self.folder / run_id / "result.json").write_text(json.dumps({"plan_digest": "sha256:plan", **content}))
+
+    def model(self, run_id: str = "run-1", **changes: Any) -> None:
+        rows = {"validation_dice": [], "serving_validation_dice": [], "test_dice": []}
+        content = {"outcome": "model", "bundle": "bundle.zip", "duration_s": 3.5, **rows}
+        self.result(run_id, **content | changes)
+        (self.folder / run_id / "bundle.zip").write_bytes(BUNDLE)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_nothing_to_look_after(bench: Bench) -> None:
+    assert bench.worker.step() is False
+
+
+def test_a_queued_run_gets_its_job_and_a_task_file(bench: Bench) -> None:
+    volume, mask = bench.objects.put("ingest/v.nii", b"v"), bench.objects.put("labeling/m.nii", b"m")
+    serving = bench.objects.put("trainer/p/models/s.zip", b"s")
+    refs = [{"key": ref.key, "digest": ref.digest} for ref in (volume, mask, serving)]
+    plan = {"items": [{"images": [refs[0]], "label": refs[1]}], "serving": refs[2], "threads": 2}
+    bench.run(RunState.QUEUED, JobState.UNKNOWN, attempts=0, plan=plan)
+    assert bench.worker.step() is True
+    assert bench.said == [NoteStart("run-1")]
+    ((run_id, argv, environment),) = bench.jobs.started
+    task_file = bench.folder / "run-1" / "task.json"
+    assert (run_id, argv[1:]) == ("run-1", ["-m", "training_job", str(task_file)])
+    assert environment == {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+    task = json.loads(task_file.read_text())
+    assert (task["plan"], task["plan_digest"]) == (plan, "sha256:plan")
+    assert task["objects"] == {ref["key"]: str(bench.objects.folder / ref["key"]) for ref in refs}
+
+
+def test_a_job_that_runs_is_left_alone(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.RUNNING)
+    assert bench.worker.step() is False
+    assert (bench.said, bench.jobs.started) == ([], [])
+
+
+def test_a_job_started_before_we_died_is_found(bench: Bench) -> None:
+    bench.run(RunState.QUEUED, JobState.RUNNING, attempts=0)
+    assert bench.worker.step() is True
+    assert (bench.said, bench.jobs.started) == ([NoteStart("run-1")], [])
+
+
+@pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING])
+def test_a_model_is_stored_and_recorded(bench: Bench, state: RunState) -> None:
+    plan = EMPTY_PLAN | {"items": [{"case_id": "c", "patient_key": "q"}]}
+    bench.run(state, JobState.SUCCEEDED, plan=plan)
+    row = {"case_id": "c", "segment": 2, "dice": 0.75}
+    bench.model(validation_dice=[row], test_dice=[row])
+    assert bench.worker.step() is True
+    recorded = bench.said[-1]
+    dice = (CaseDice("c", "q", 2, 0.75),)
+    assert recorded == RecordModel("run-1", recorded.bundle, dice, (), dice, 3.5)
+    assert recorded.bundle.key == bundle_key("p", digest_of(BUNDLE)) and bench.objects.get(recorded.bundle) == BUNDLE
+    # One that succeeded while we were away was never noted as started.
+    assert bench.said[:-1] == ([NoteStart("run-1")] if state is RunState.QUEUED else [])
+
+
+def test_a_model_that_could_not_be_recorded_is_recorded_later(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.SUCCEEDED)
+    bench.model()
+    bench.refuse = RecordModel
+    with pytest.raises(TemporaryError):
+        bench.worker.step()
+    bench.refuse = None
+    assert bench.worker.step() is True
+    assert isinstance(bench.said[-1], RecordModel)
+
+
+@pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING])
+@pytest.mark.parametrize("plan_digest", ["sha256:plan", ""], ids=["read", "unreadable plan"])
+@pytest.mark.parametrize(
+    ("reason", "failure"), [("bad-plan", TrainingFailure.BAD_PLAN), ("diverged", TrainingFailure.DIVERGED)]
+)
+def test_a_failure_that_would_come_again_ends_the_run_at_once(bench, state, plan_digest, reason, failure) -> None:
+    bench.run(state, JobState.FAILED)
+    bench.result(outcome="failed", reason=reason, plan_digest=plan_digest, detail="expected a patch of multiples of 8")
+    assert bench.worker.step() is True
+    assert (bench.said, bench.jobs.started) == ([RecordFailure("run-1", failure)], [])
+
+
+@pytest.mark.parametrize("result", [None, "", "not json", '{"reason": "out of memory"}', '{"plan_digest": "'])
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_job_that_died_is_started_again(bench: Bench, result: str | None, attempts: int) -> None:
+    bench.run(RunState.RUNNING, JobState.FAILED, attempts=attempts)
+    if result is not None:
+        (bench.folder / "run-1").mkdir(parents=True)
+        (bench.folder / "run-1" / "result.json").write_text(result)
+    assert bench.worker.step() is True
+    assert bench.said == [NoteStart("run-1")] and len(bench.jobs.started) == 1
+
+
+def test_a_job_that_died_too_often_is_given_up(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.FAILED, attempts=3)
+    assert bench.worker.step() is True
+    assert (bench.said, bench.jobs.started) == ([RecordFailure("run-1", TrainingFailure.JOB_DIED)], [])
+
+
+def test_a_job_whose_folder_was_emptied_is_started_again(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.UNKNOWN)
+    assert bench.worker.step() is True
+    assert bench.said == [NoteStart("run-1")] and len(bench.jobs.started) == 1
+
+
+@pytest.mark.parametrize("result", [None, {"plan_digest": "sha256:another", "outcome": "model"}, {"outcome": "failed"}])
+def test_a_success_without_a_result_of_this_plan_is_no_model(bench: Bench, result: dict | None) -> None:
+    bench.run(RunState.RUNNING, JobState.SUCCEEDED)
+    if result is not None:
+        bench.result(**result)
+    assert bench.worker.step() is True
+    assert bench.said == [RecordFailure("run-1", TrainingFailure.JOB_DIED)]
+
+
+def test_a_failure_of_another_plan_is_not_this_runs(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.FAILED)
+    bench.result(outcome="failed", reason="bad-plan", plan_digest="sha256:another")
+    assert bench.worker.step() is True
+    assert bench.said == [NoteStart("run-1")]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda bench: (bench.folder / "run-1" / "bundle.zip").unlink(),
+        lambda bench: bench.model(validation_dice=[{"case_id": "no such case", "segment": 1, "dice": 0.5}]),
+        lambda bench: bench.model(test_dice=[{"case_id": "c"}]),
+        lambda bench: bench.model(duration_s="long"),
+    ],
+    ids=["no bundle", "unknown case", "half a row", "no number"],
+)
+def test_a_result_that_cannot_be_read_ends_the_run(bench: Bench, damage) -> None:
+    # Otherwise the run would stay on for ever, and with it its whole project.
+    bench.run(RunState.RUNNING, JobState.SUCCEEDED)
+    bench.model()
+    damage(bench)
+    assert bench.worker.step() is True
+    assert bench.said == [RecordFailure("run-1", TrainingFailure.JOB_DIED)]
+
+
+def test_a_plan_whose_objects_are_gone_is_no_job(bench: Bench) -> None:
+    gone = {"key": "ingest/gone.nii", "digest": "sha256:0"}
+    bench.run(RunState.QUEUED, JobState.UNKNOWN, plan=EMPTY_PLAN | {"items": [{"images": [gone], "label": gone}]})
+    assert bench.worker.step() is True
+    assert (bench.said, bench.jobs.started) == ([RecordFailure("run-1", TrainingFailure.BAD_PLAN)], [])
+
+
+@pytest.mark.parametrize("job", list(JobState))
+def test_a_cancelled_run_leaves_no_job(bench: Bench, job: JobState) -> None:
+    bench.run(RunState.CANCELLED, job)
+    assert bench.worker.step() is True
+    assert (bench.said, bench.jobs.cancelled, bench.jobs.started) == ([NoteJobEnded("run-1")], ["run-1"], [])
+
+
+def test_a_run_in_trouble_does_not_hold_up_the_others(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.SUCCEEDED)
+    bench.model()
+    bench.run(RunState.QUEUED, JobState.UNKNOWN, run_id="run-2")
+    bench.refuse = RecordModel
+    with pytest.raises(TemporaryError):
+        bench.worker.step()
+    assert bench.said == [NoteStart("run-2")]
+
+
+@pytest.mark.parametrize("content", [None, "", '{"step": 1', '{"step": 7, "steps": 9}'])
+def test_progress_is_what_the_job_last_wrote(bench: Bench, content: str | None) -> None:
+    (bench.folder / "run-1").mkdir(parents=True)
+    if content is not None:
+        (bench.folder / "run-1" / "progress.json").write_text(content)
+    whole = content is not None and content.endswith("}")
+    assert bench.worker.progress("run-1") == ({"step": 7, "steps": 9} if whole else {})
