@@ -108,5 +108,5 @@ def table(cls: type[BaseSettings]) -> str:
         default: Any = (
             "required" if field.is_required() else f"`{field.default}`" if field.default not in (None, "") else "empty"
         )
-        rows.append(f"| `{cls.model_config['env_prefix']}{name.upper()}` | {default} | {field.description} |")
+        rows.append(f"| `{cls.model_config['env_prefix']}{name.upper()}` | {default} | {" ".join((field.description or "").split())} |")
     return "\n".join(rows)

@@ -93,7 +93,7 @@ class Studies(Protocol):
     def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
         """Return a study that waits and was told complete, or was last sent to before ``quiet_since``; none of ``skip``.
 
-        One whose sender broke off is due when the last came before ``broken_since``.
+        One whose sender broke off, or is still at it, is due when the last came before ``broken_since``.
         """
         ...
 
@@ -130,7 +130,7 @@ class Receptions(Protocol):
     """Studies that somebody is writing objects of: what is left here after a crash is swept."""
 
     def open(self, reception_id: str, study_key: str) -> None:
-        """Begin; a repeat changes nothing."""
+        """Begin; a repeat changes nothing. The study is the one at hand from now on."""
         ...
 
     def mark_broken(self, reception_id: str) -> None:

@@ -31,7 +31,8 @@ class IngestSettings(ServiceSettings):
     """A study is complete when nothing of it came for this many seconds."""
 
     broken_quiet_s: float = Field(default=600.0, ge=0)
-    """The same for a study whose association broke off, or was cut by a restart of this service: its sender will try again."""
+    """The same where more is likely to come: its association broke off, was cut by a restart of this service, or is still open
+    with this study as its last; seconds."""
 
     largest_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Largest body of an upload, in bytes; it is held in memory."""

@@ -143,6 +143,8 @@ class WatchedProcess:
 
 def identity_of(pid: int) -> dict[str, float] | None:
     """Describe a process so that its id, used again by the system, is not mistaken for it; None when it is gone."""
+    if pid <= 0:  # it has died and waits for its restart
+        return None
     try:
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
     except psutil.NoSuchProcess:

@@ -226,6 +226,21 @@ def _association(port):
     return association
 
 
+def test_a_slow_sender_is_waited_for(start, environment, monkeypatch, slice_of):
+    monkeypatch.setenv("INGEST_QUIET_S", "0.2")
+    site = start()
+    site.configure()
+    slow = _association(site.port)
+    assert slow.send_c_store(slice_of(0)).Status == 0x0000
+    began = time.monotonic()
+    site.until(lambda: time.monotonic() > began + 1.5)
+    assert slow.send_c_store(slice_of(1)).Status == 0x0000
+    slow.release()
+    site.until(lambda: site.said("study-ingested"))
+    (said,) = site.said("study-ingested")
+    assert list(said.cases[0].shape) == [6, 4, 2]
+
+
 def test_a_study_that_broke_off_waits_for_the_rest(start, environment, monkeypatch, slice_of):
     monkeypatch.setenv("INGEST_QUIET_S", "0.5")
     site = start()

@@ -32,6 +32,7 @@ SITE_KEY = bytes(range(32))
 class FakeStudies:
     def __init__(self, instances: "FakeInstances", held: "FakeHeld", cases: "FakeCases") -> None:
         self.rows: dict[str, Study] = {}
+        self.at_hand: dict[str, str] = {}
         self.series: dict[str, Series] = {}
         self._instances, self._held, self._cases = instances, held, cases
 
@@ -60,9 +61,12 @@ class FakeStudies:
             study
             for study in self._waiting()
             if study.record.study_key not in skip
-            and (study.told or study.received_at <= (broken_since if study.broken else quiet_since))
+            and (study.told or study.received_at <= (broken_since if self._unfinished(study) else quiet_since))
         ]
         return min(due, key=lambda study: study.received_at).record.study_key if due else None
+
+    def _unfinished(self, study: Study) -> bool:
+        return study.broken or study.record.study_key in self.at_hand.values()
 
     def tell_all(self) -> None:
         for study in self._waiting():
@@ -113,6 +117,7 @@ class FakeReceptions:
 
     def open(self, reception_id: str, study_key: str) -> None:
         self.rows.add((reception_id, study_key))
+        self._studies.at_hand[reception_id] = study_key
 
     def mark_broken(self, reception_id: str) -> None:
         for study_key in [row[1] for row in self.rows if row[0] == reception_id]:
@@ -121,6 +126,7 @@ class FakeReceptions:
 
     def close(self, reception_id: str) -> None:
         self.rows = {row for row in self.rows if row[0] != reception_id}
+        self._studies.at_hand.pop(reception_id, None)
 
     def studies(self) -> list[str]:
         return sorted({row[1] for row in self.rows})

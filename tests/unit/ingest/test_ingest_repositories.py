@@ -100,6 +100,15 @@ def test_due_studies(state, changes, due):
     assert state.studies.next_due(100.0, 40.0) == ("2.25.9" if due else None)
 
 
+def test_a_study_at_hand_waits_longer(state):
+    state.studies.save(study(received_at=50.0))
+    state.receptions.open("r", "2.25.9")
+    assert state.studies.next_due(100.0, 40.0) is None
+    assert state.studies.next_due(100.0, 50.0) == "2.25.9"
+    state.receptions.open("r", "2.25.8")  # the same sender has gone on to another
+    assert state.studies.next_due(100.0, 40.0) == "2.25.9"
+
+
 def test_oldest_study_is_due_first(state):
     state.studies.save(study("2.25.8", received_at=20.0))
     state.studies.save(study("2.25.9", received_at=10.0))

@@ -114,7 +114,8 @@ class SqlStudies:
 
     def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
         columns = STUDIES.c
-        quiet = (columns.received_at <= quiet_since) & ~columns.broken
+        at_hand = sa.exists().where(RECEPTIONS.c.study_key == columns.study_key, RECEPTIONS.c.at_hand)
+        quiet = (columns.received_at <= quiet_since) & ~columns.broken & ~at_hand
         query = (
             sa.select(columns.study_key)
             .where(columns.waiting, columns.told | quiet | (columns.received_at <= broken_since))
@@ -168,7 +169,9 @@ class SqlReceptions:
         self._connection = connection
 
     def open(self, reception_id: str, study_key: str) -> None:
-        row = {"reception_id": reception_id, "study_key": study_key}
+        left = RECEPTIONS.update().where(RECEPTIONS.c.reception_id == reception_id)
+        self._connection.execute(left.values(at_hand=False))
+        row = {"reception_id": reception_id, "study_key": study_key, "at_hand": True}
         upsert(self._connection, RECEPTIONS, row, keys=("reception_id", "study_key"))
 
     def mark_broken(self, reception_id: str) -> None:

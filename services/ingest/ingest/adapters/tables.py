@@ -66,7 +66,8 @@ RECEPTIONS = sa.Table(
     "receptions",
     METADATA,
     sa.Column("reception_id", _ID, primary_key=True),
-    sa.Column("study_key", _UID, primary_key=True),
+    sa.Column("study_key", _UID, primary_key=True, index=True),
+    sa.Column("at_hand", sa.Boolean, nullable=False),
 )
 
 HELD = sa.Table(

@@ -59,7 +59,10 @@ def upgrade() -> None:
         sa.Column("at", sa.Float, nullable=False),
     )
     op.create_table(
-        "receptions", sa.Column("reception_id", _ID, primary_key=True), sa.Column("study_key", _UID, primary_key=True)
+        "receptions",
+        sa.Column("reception_id", _ID, primary_key=True),
+        sa.Column("study_key", _UID, primary_key=True, index=True),
+        sa.Column("at_hand", sa.Boolean, nullable=False),
     )
     op.create_table(
         "held",
