@@ -108,5 +108,6 @@ def table(cls: type[BaseSettings]) -> str:
         default: Any = (
             "required" if field.is_required() else f"`{field.default}`" if field.default not in (None, "") else "empty"
         )
-        rows.append(f"| `{cls.model_config['env_prefix']}{name.upper()}` | {default} | {" ".join((field.description or "").split())} |")
+        meaning = " ".join((field.description or "").split())
+        rows.append(f"| `{cls.model_config['env_prefix']}{name.upper()}` | {default} | {meaning} |")
     return "\n".join(rows)
