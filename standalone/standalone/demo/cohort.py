@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel
@@ -216,8 +217,8 @@ def _decathlon_subjects(folder: Path) -> dict[str, list[CohortVolume]]:
         volume = CohortVolume(
             name=name,
             series_instance_uid=invented_uid("decathlon", name),
-            load_image=lambda path=image: read_image(path),
-            load_mask=lambda path=label: read_mask(path),
+            load_image=partial(read_image, image),
+            load_mask=partial(read_mask, label),
         )
         subjects.setdefault(subject, []).append(volume)
     return subjects
@@ -239,7 +240,7 @@ def read_image(path: Path) -> Volume:
     Invalid
         The image has values that are not finite, or below zero.
     """
-    image = nibabel.load(path)
+    image = nibabel.Nifti1Image.from_filename(path)
     voxels = np.asarray(image.dataobj, dtype=np.float64)
     if not np.isfinite(voxels).all() or voxels.min() < 0:
         raise Invalid("image-values", expected="finite values from 0", got=path.name, do="leave the volume out")
@@ -251,5 +252,5 @@ def read_image(path: Path) -> Volume:
 
 def read_mask(path: Path) -> Volume:
     """Read an expert mask: uint8, axes (i, j, k), affine in LPS mm."""
-    mask = nibabel.load(path)
+    mask = nibabel.Nifti1Image.from_filename(path)
     return Volume(np.ascontiguousarray(np.asarray(mask.dataobj).astype(np.uint8)), lps_from_ras(mask.affine))

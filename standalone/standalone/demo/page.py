@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from html import escape
 
 from standalone.demo.report import Report
-from standalone.demo.tables import headline, model_cells, quality_lines, round_cells
+from standalone.demo.tables import arms_line, headline, model_cells, quality_lines, round_cells, worst_line
 
 _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 2rem auto; max-width: 60rem;
@@ -49,8 +49,9 @@ def make_page(report: Report, plots: Mapping[str, bytes]) -> str:
         f"<p>{escape(report.said[:1].upper() + report.said[1:])}; seed {report.seed}.</p>"
         f"<h2>Models, on the test patients</h2>{_table(*model_cells(report))}"
         f"<h2>Rounds</h2>{_table(*round_cells(report))}"
+        f"<p>{escape(arms_line(report))} {escape(worst_line(report))}</p>"
         "<p>The control arm is drawn at random from the whole pool before mining and read without the model's mask; only it "
-        "says how the model does on the pool. With this few cases an interval that holds both arms says: not yet known.</p>"
+        "says how the model does on the pool.</p>"
         f"<h2>Quality control</h2>{quality}"
         f"<h2>Plots</h2><div class=plots>{pictures}</div>"
         f"<footer>{escape(report.attribution)}<br>Research use only. Not a medical device.</footer></body></html>"

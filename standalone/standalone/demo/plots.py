@@ -1,10 +1,11 @@
 """The report as pictures, PNG, drawn without a display."""
 
 import io
-import math
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from standalone.demo.report import Report
 
@@ -22,7 +23,7 @@ def draw_all(report: Report) -> dict[str, bytes]:
     }
 
 
-def _drawn(report: Report, draw: object) -> bytes:
+def _drawn(report: Report, draw: Callable[[Report, Axes], None]) -> bytes:
     figure = Figure(figsize=_SIZE, dpi=130, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -44,8 +45,9 @@ def _learning_curve(report: Report, axes: Axes) -> None:
         for name in (report.models[0].dice if report.models else [])
     ]
     lines.append(("mean", [model.mean_dice for model in report.models]))
-    x = [model.labelled_patients for model in report.models]
-    for (name, values), color in zip(lines, (*COLORS, *COLORS), strict=False):
+    for number, ((name, values), color) in enumerate(zip(lines, (*COLORS, *COLORS), strict=False)):
+        # A little apart, so that intervals do not cover one another.
+        x = [model.labelled_patients + 0.25 * (number - len(lines) // 2) for model in report.models]
         errors = [[value.mean - value.lower for value in values], [value.upper - value.mean for value in values]]
         style = {"linewidth": 2.2} if name == "mean" else {"linewidth": 1.2, "linestyle": "--"}
         axes.errorbar(
@@ -60,26 +62,21 @@ def _learning_curve(report: Report, axes: Axes) -> None:
                 textcoords="offset points",
                 fontsize=7,
             )
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _mined_against_control(report: Report, axes: Axes) -> None:
-    axes.set_title(
-        "Dice of the prediction before correction: mined cases against the control arm", loc="left", fontsize=10
-    )
+    axes.set_title("Dice of the prediction before correction, case by case; lines are means", loc="left", fontsize=10)
     axes.set_xlabel("round")
-    for offset, name, color in ((-0.12, "mined", COLORS[0]), (0.12, "control", COLORS[1])):
-        rows = [(row.number, getattr(row, name)) for row in report.rounds if not math.isnan(getattr(row, name).mean)]
-        x = [number + offset for number, _ in rows]
-        mean = [value.mean for _, value in rows]
-        errors = [
-            [0 if math.isnan(value.lower) else value.mean - value.lower for _, value in rows],
-            [0 if math.isnan(value.upper) else min(value.upper, 1) - value.mean for _, value in rows],
-        ]
-        label = f"{name}, n {sum(value.count for _, value in rows)}"
-        axes.errorbar(x, mean, yerr=errors, fmt="o", color=color, capsize=4, label=label)
+    for offset, name, color in ((-0.15, "mined", COLORS[0]), (0.15, "control", COLORS[1])):
+        points = [(row.number + offset, value) for row in report.rounds for value in getattr(row, f"{name}_dice")]
+        label = f"{name}, {len(points)} cases"
+        axes.plot([x for x, _ in points], [y for _, y in points], "o", color=color, alpha=0.7, label=label)
+        for row in report.rounds:
+            middle = row.number + offset
+            axes.hlines(getattr(row, name).mean, middle - 0.1, middle + 0.1, color=color, linewidth=2)
     axes.set_xticks([row.number for row in report.rounds])
-    axes.legend(frameon=False, loc="best")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _worst_decile(report: Report, axes: Axes) -> None:
@@ -92,8 +89,8 @@ def _worst_decile(report: Report, axes: Axes) -> None:
         axes.hlines(row.by_chance, row.number - 0.25, row.number + 0.25, color=COLORS[1], linewidth=2)
     axes.plot([], [], color=COLORS[1], linewidth=2, label="by chance (batch / pool)")
     axes.set_xticks(x)
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False, loc="best")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _quality(report: Report, axes: Axes) -> None:
@@ -106,6 +103,6 @@ def _quality(report: Report, axes: Axes) -> None:
     names = [name for name, _, _ in bars]
     axes.bar(names, [total for _, total, _ in bars], color="#edf2f7", label="submitted")
     axes.bar(names, [returned for _, _, returned in bars], color=COLORS[0], label="returned")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(axis="x", labelsize=8)
-    axes.legend(frameon=False, loc="best")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

@@ -5,30 +5,19 @@ can be made again at any time.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from radloop.imaging import dice, read_nifti
 from standalone.demo.answers import ReadingOf, planted_error
+from standalone.demo.estimates import Estimate, by_patient, estimate
 from standalone.demo.facts import Facts, enum_word, scores
 
 # Fetches an object by its reference in an event.
 Fetch = Callable[[Any], bytes]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over patients with its 95 % interval (Student's t); the bounds are NaN below two patients."""
-
-    mean: float
-    lower: float
-    upper: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +63,8 @@ class RoundRow:
         Eligible cases, and cases flagged.
     mined, control
         Dice of the model's prediction before correction against the approved label, mean over segments, by arm.
+    mined_dice, control_dice
+        The same, case by case, in the order of the batch.
     worst_count
         Number of cases in the worst decile of the pool by Dice of the prediction against the expert mask.
     worst_flagged
@@ -87,6 +78,8 @@ class RoundRow:
     batch: int
     mined: Estimate
     control: Estimate
+    mined_dice: tuple[float, ...]
+    control_dice: tuple[float, ...]
     worst_count: int
     worst_flagged: int
     by_chance: float
@@ -160,33 +153,16 @@ def make_report(
     )
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Estimate a mean with its 95 % interval by Student's t; NaN throughout for no values."""
-    count = len(values)
-    if count == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    mean = float(np.mean(values))
-    if count == 1:
-        return Estimate(mean, math.nan, math.nan, 1)
-    half = float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
-    return Estimate(mean, mean - half, mean + half, count)
+def mined_minus_control(rounds: Sequence[RoundRow]) -> float:
+    """Pool the difference of the two arms over the rounds, each weighted by ``n_m * n_c / (n_m + n_c)``; NaN for none.
 
-
-def by_patient(case_dice: Sequence[Any], segment: int | None = None) -> list[float]:
-    """Average Dice over the cases, and for no segment over the segments, of each patient, in the patients' order.
-
-    Parameters
-    ----------
-    case_dice
-        ``CaseDice`` entries.
-    segment
-        Only this segment; None for the mean of all.
+    Each round has its own model and pool, so only differences within a round may be averaged.
     """
-    values: dict[str, list[float]] = defaultdict(list)
-    for entry in case_dice:
-        if segment in (None, entry.segment):
-            values[entry.patient_key].append(entry.dice)
-    return [float(np.mean(values[patient])) for patient in sorted(values)]
+    usable = [row for row in rounds if row.mined.count and row.control.count]
+    weights = [row.mined.count * row.control.count / (row.mined.count + row.control.count) for row in usable]
+    if not usable:
+        return math.nan
+    return float(np.average([row.mined.mean - row.control.mean for row in usable], weights=weights))
 
 
 def _model_row(number: int, model: Any, facts: Facts, segments: Mapping[int, str]) -> ModelRow:
@@ -261,12 +237,15 @@ def _round_row(
     before = prediction_dice(facts, fetch, experts, flags[0].model_digest, pool, segments)
     worst = sorted(before, key=lambda case_id: (before[case_id], case_id))[: math.ceil(0.1 * len(before))]
     batch = {flag.case_id for flag in flags}
+    mined, control = (tuple(_corrected(facts, flags, arm, segments)) for arm in ("mined", "control"))
     return RoundRow(
         number=number,
         pool=len(pool),
         batch=len(batch),
-        mined=estimate(_corrected(facts, flags, "mined", segments)),
-        control=estimate(_corrected(facts, flags, "control", segments)),
+        mined=estimate(mined),
+        control=estimate(control),
+        mined_dice=mined,
+        control_dice=control,
         worst_count=len(worst),
         worst_flagged=len(batch.intersection(worst)),
         by_chance=len(worst) * len(batch) / len(pool) if pool else math.nan,

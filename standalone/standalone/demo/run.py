@@ -3,11 +3,9 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +14,6 @@ import numpy as np
 from rich.console import Console
 
 from radloop.auth import Role
-from radloop.errors import NotFound, PermanentError, RadloopError
 from radloop.events import open_event_log
 from radloop.objects import open_objects
 from radloop.references import ObjectRef
@@ -24,26 +21,18 @@ from standalone.client import Client, issue_token, operator_token
 from standalone.commands.options import console
 from standalone.demo.cohort import Cohort, Source, load_cohort
 from standalone.demo.facts import Facts
+from standalone.demo.hosting import running_platform
 from standalone.demo.progress import Board
 from standalone.demo.project import SEGMENTS
 from standalone.demo.readers import Reader, Tally
 from standalone.demo.report import Report, make_report
-from standalone.demo.script import (
-    REPORT,
-    START,
-    Interrupted,
-    Script,
-    plan_of,
-)
+from standalone.demo.script import REPORT, START, Interrupted, Script, plan_of
 from standalone.demo.sending import Destination
 from standalone.demo.sources import choose_source
 from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices, check_same, remember, remembered
 from standalone.demo.stopping import Stop
-from standalone.layout import Layout, Platform, read_platform
-from standalone.supervisor.process import tethered
+from standalone.layout import Layout, Platform
 
-START_PATIENCE_S = 120.0
-END_PATIENCE_S = 12.0
 INTERRUPTED_EXIT_CODE = 130
 
 
@@ -104,14 +93,14 @@ def _run(
     instances = 36 * len(cohort.volumes)
     with Board(plan_of(choices, instances), out) as board:
         board.begin(START)
-        with _platform(layout, board, stop, port, environment) as (platform, check):
+        with running_platform(layout, board, stop, port, environment) as (platform, check):
             report = _run_on(platform, check, layout, choices, source, cohort, stop, board)
     out.print((layout.report_folder / "report.txt").read_text() if report else "", markup=False)
 
 
 def _run_on(
     platform: Platform,
-    check_platform: object,
+    check_platform: Callable[[], object],
     layout: Layout,
     choices: Choices,
     source: Source,
@@ -157,7 +146,9 @@ def _run_on(
         log.close()
 
 
-def report_of(layout: Layout, facts: Facts, experts: object, choices: Choices, source: Source) -> Report:
+def report_of(
+    layout: Layout, facts: Facts, experts: Callable[[str], np.ndarray], choices: Choices, source: Source
+) -> Report:
     """Make the report of a demo from what its folder holds.
 
     Parameters
@@ -228,86 +219,6 @@ def _signals_set(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _platform(
-    layout: Layout, board: Board, stop: Stop, port: int, environment: Mapping[str, str]
-) -> Iterator[tuple[Platform, object]]:
-    """Use the platform that runs in the folder, or run one for as long as the demo lasts."""
-    _wait_for_the_last(layout, board, stop)
-    try:
-        platform = read_platform(layout)
-        board.note(f"Using the platform that runs in {layout.folder}.")
-        yield platform, lambda: read_platform(layout)
-        return
-    except NotFound:
-        pass
-    layout.logs_folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "standalone", "up", "--data", str(layout.folder), "--owner", str(os.getpid())]
-    command += ["--port", str(port), "--dicom-port", "0"]
-    with (layout.logs_folder / "up.log").open("ab") as log:
-        process = subprocess.Popen(
-            tethered(command),
-            env={**environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def check() -> None:
-        if process.poll() is not None:
-            end = (layout.logs_folder / "up.log").read_text(errors="replace").splitlines()[-12:]
-            raise PermanentError(
-                "platform-ended", expected="a running platform", got="\n".join(end), do="read logs/up.log"
-            )
-
-    try:
-        yield _started(layout, process.pid, board, stop, check), check
-    finally:
-        process.terminate()
-        try:
-            process.wait(END_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _started(layout: Layout, pid: int, board: Board, stop: Stop, check: object) -> Platform:
-    deadline = time.monotonic() + START_PATIENCE_S
-    while time.monotonic() < deadline:
-        if stop.is_set():
-            raise Interrupted
-        check()
-        try:
-            platform = read_platform(layout)
-            if platform.pid == pid and platform.ready:
-                return platform
-        except RadloopError:
-            pass
-        board.say(0, 1, "Triton and seven services")
-        stop.wait(0.2)
-    raise PermanentError(
-        "platform-slow",
-        expected=f"a ready platform within {START_PATIENCE_S:.0f} s",
-        got="none",
-        do="read logs/ in the data folder",
-    )
-
-
-def _wait_for_the_last(layout: Layout, board: Board, stop: Stop) -> None:
-    """Let a platform end that belonged to a demo which was killed: it has noticed, and needs a few seconds."""
-    deadline = time.monotonic() + END_PATIENCE_S
-    while time.monotonic() < deadline and not stop.is_set():
-        try:
-            owner = read_platform(layout).owner
-        except RadloopError:
-            return
-        if not owner or Path(f"/proc/{owner}").exists():
-            return
-        board.say(0, 1, "the platform of the last start is ending")
-        stop.wait(0.2)
 
 
 def _print_next(out: Console, layout: Layout, *, again: bool) -> None:

@@ -7,7 +7,7 @@ the first training on the script only watches, while the simulated readers work.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from radloop.errors import NotFound, PermanentError, RadloopError, TemporaryError
 from radloop.events import EventLog
@@ -15,11 +15,11 @@ from radloop.imaging import Volume, write_nifti
 from standalone.client import Client
 from standalone.commands.labels import submit
 from standalone.demo.cohort import Cohort, CohortPatient, CohortVolume
+from standalone.demo.estimates import by_patient, estimate
 from standalone.demo.facts import Facts, enum_word
 from standalone.demo.progress import Board, Step
 from standalone.demo.project import project_of
 from standalone.demo.readers import Tally
-from standalone.demo.report import by_patient, estimate
 from standalone.demo.sending import Destination, Sent, send_patients
 from standalone.demo.state import PROJECT_ID, Choices
 from standalone.demo.stopping import Stop
@@ -118,11 +118,9 @@ class Script:
             for case_id, volume in wanted.items():
                 self._look()
                 if case_id not in submitted:
-                    self._retried(lambda case=case_id, mask=volume: self._import(case, mask))
+                    self._retried(partial(self._import, case_id, volume))
                 self._say_labels(total)
-            self._wait(
-                lambda wanted=wanted: wanted.keys() <= self.facts.settled_imports(), lambda: self._say_labels(total)
-            )
+            self._wait(partial(self._are_settled, set(wanted)), partial(self._say_labels, total))
         approved = {self.case_of[volume.series_instance_uid] for volume in _volumes(self.cohort.validation)}
         approved &= self.facts.approved_cases()
         if len(approved) < len(_volumes(self.cohort.validation)) and not self.facts.of("training-started"):
@@ -227,6 +225,9 @@ class Script:
 
     def _import(self, case_id: str, volume: CohortVolume) -> None:
         submit(self.client, PROJECT_ID, case_id, write_nifti(volume.load_mask()))
+
+    def _are_settled(self, cases: set[str]) -> bool:
+        return cases <= self.facts.settled_imports()
 
     def _say_labels(self, total: int) -> None:
         settled = len(self.facts.settled_imports())

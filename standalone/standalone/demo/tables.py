@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from standalone.demo.report import Estimate, Report
+from standalone.demo.estimates import Estimate
+from standalone.demo.report import Report, mined_minus_control
 
 
 def written(value: Estimate, *, interval: bool = True) -> str:
@@ -75,6 +76,33 @@ def round_cells(report: Report) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+# Below this many control cases an interval of usual width holds both signs.
+CONTROLS_TO_KNOW = 20
+
+
+def arms_line(report: Report) -> str:
+    """Return the sentence about mined cases against the control arm."""
+    difference = mined_minus_control(report.rounds)
+    if math.isnan(difference):
+        return "Mined cases cannot be compared with the control arm yet."
+    mined = sum(row.mined.count for row in report.rounds)
+    control = sum(row.control.count for row in report.rounds)
+    line = (
+        f"Over all rounds the model's Dice before correction was {abs(difference):.3f} "
+        f"{'lower' if difference < 0 else 'higher'} on mined than on control cases ({mined} and {control} cases)"
+    )
+    if control < CONTROLS_TO_KNOW:
+        line += f"; below {CONTROLS_TO_KNOW} control cases that is not yet knowledge"
+    return line + "."
+
+
+def worst_line(report: Report) -> str:
+    """Return the sentence about the worst decile."""
+    flagged, worst = (sum(getattr(row, name) for row in report.rounds) for name in ("worst_flagged", "worst_count"))
+    chance = sum(row.by_chance for row in report.rounds)
+    return f"Of the worst decile of the pools, {flagged} of {worst} cases were flagged; random batches would flag {chance:.1f}."
+
+
 def quality_lines(report: Report) -> list[str]:
     """Return the sentences about quality control."""
     quality = report.quality
@@ -117,7 +145,7 @@ def print_report(report: Report, out: Console) -> None:
         out.print()
         out.print(table)
     out.print()
-    for line in (*quality_lines(report), headline(report)):
+    for line in (arms_line(report), worst_line(report), *quality_lines(report), headline(report)):
         out.print(line)
 
 

@@ -21,8 +21,9 @@ from radloop.imaging import Volume, write_nifti
 from radloop.messages import Record
 from standalone.demo import publishing, tables
 from standalone.demo.answers import ReadingOf, planted_error
+from standalone.demo.estimates import Estimate, by_patient, estimate
 from standalone.demo.facts import Facts
-from standalone.demo.report import Estimate, Report, by_patient, estimate, make_report, pool_of_round
+from standalone.demo.report import Report, RoundRow, make_report, mined_minus_control, pool_of_round
 
 SEGMENTS = {1: "anterior", 2: "posterior"}
 PROJECT = "hippocampus"
@@ -228,6 +229,20 @@ def test_the_arms_are_compared_by_the_dice_the_approvals_tell(report: Report) ->
     (row,) = report.rounds
     assert (row.mined.mean, row.mined.count) == (pytest.approx(0.7), 2)
     assert (row.control.mean, row.control.count) == (pytest.approx(0.85), 1)
+    assert row.mined_dice == pytest.approx((0.6, 0.8))
+    assert "0.150 lower on mined than on control cases (2 and 1 cases)" in tables.arms_line(report)
+    assert "not yet knowledge" in tables.arms_line(report)
+
+
+def test_differences_are_pooled_within_rounds() -> None:
+    def row(mined: tuple[float, int], control: tuple[float, int]) -> RoundRow:
+        arms = [Estimate(mean, math.nan, math.nan, count) for mean, count in (mined, control)]
+        return RoundRow(1, 10, 4, arms[0], arms[1], (), (), 1, 1, 0.4)
+
+    # Differences -0.2 with weight 6*2/8 = 1.5 and -0.1 with weight 1*1/2 = 0.5; a round without controls says nothing.
+    rounds = [row((0.6, 6), (0.8, 2)), row((0.8, 1), (0.9, 1)), row((0.1, 3), (math.nan, 0))]
+    assert mined_minus_control(rounds) == pytest.approx(-0.35 / 2)
+    assert math.isnan(mined_minus_control(rounds[2:]))
 
 
 def test_quality_control_is_judged_by_which_submissions_were_wrong_on_purpose(tmp_path: Path) -> None:
