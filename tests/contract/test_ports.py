@@ -1,5 +1,8 @@
 """The contract suites of the ports, against the embedded engines and the fakes."""
 
+import os
+import time
+
 import pytest
 
 from radloop.events import open_event_log
@@ -19,6 +22,14 @@ class TestFileObjects(ObjectsContract):
             objects.put("a/b", b"x")
         assert objects.keys("") == []
         assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+    def test_what_a_killed_writer_left_is_swept(self, objects, tmp_path):
+        for name, age_s in (("old", 7200), ("new", 0)):
+            file = tmp_path / ".unfinished" / name
+            file.write_bytes(b"half")
+            os.utime(file, (time.time() - age_s,) * 2)
+        open_objects(f"file://{tmp_path}")
+        assert [file.name for file in (tmp_path / ".unfinished").iterdir()] == ["new"]
 
 
 class TestFakeObjects(ObjectsContract):

@@ -69,7 +69,7 @@ def create_http(title: str, authenticator: Authenticator, checks: Mapping[str, C
 
     @app.exception_handler(Exception)
     def on_unknown(_request: Request, error: Exception) -> JSONResponse:
-        log.error("request failed")
+        log.error("request failed", cause=error)
         body = {"error": "internal", "expected": "", "got": type(error).__name__, "do": "see the service's log"}
         return JSONResponse(body, status_code=500)
 

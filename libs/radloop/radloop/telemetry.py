@@ -59,7 +59,7 @@ class Logger:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def _log(self, level: int, message: str, fields: dict[str, Any], *, error: bool = False) -> None:
+    def _log(self, level: int, message: str, fields: dict[str, Any], *, error: bool | BaseException = False) -> None:
         self._logger.log(level, message, extra={"fields": fields}, exc_info=error)
 
     def debug(self, message: str, **fields: Any) -> None:
@@ -74,9 +74,9 @@ class Logger:
         """Log what an operator should look at some day."""
         self._log(logging.WARNING, message, fields)
 
-    def error(self, message: str, **fields: Any) -> None:
-        """Log what an operator must look at, with the exception being handled."""
-        self._log(logging.ERROR, message, fields, error=True)
+    def error(self, message: str, *, cause: BaseException | None = None, **fields: Any) -> None:
+        """Log what an operator must look at, with ``cause`` or else the exception being handled."""
+        self._log(logging.ERROR, message, fields, error=cause or True)
 
 
 def logger(name: str) -> Logger:

@@ -1,8 +1,10 @@
 """Objects as files of one folder: written beside their place, synced, then linked in, so that none is ever half there."""
 
+import contextlib
 import hashlib
 import os
 import re
+import time
 import uuid
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from radloop.references import ObjectRef
 
 _KEY = re.compile(r"[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*")
 _UNFINISHED = ".unfinished"
+_ABANDONED_S = 3600.0
+"""Age at which an unfinished file belongs to nobody any more: its writer was killed."""
 
 
 def digest_of(data: bytes) -> str:
@@ -31,6 +35,10 @@ class FileObjects:
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
         (self._folder / _UNFINISHED).mkdir(parents=True, exist_ok=True)
+        for file in (self._folder / _UNFINISHED).iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another service may sweep at the same time
+                if file.stat().st_mtime < time.time() - _ABANDONED_S:
+                    file.unlink()
 
     def put(self, key: str, data: bytes) -> ObjectRef:
         """Store bytes durably under ``key``; the same bytes again change nothing."""
