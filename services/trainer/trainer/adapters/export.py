@@ -65,7 +65,8 @@ def _monai(archive: zipfile.ZipFile, dataset: DatasetVersion, project: ProjectCo
                 "image": images[0] if len(images) == 1 else images,
                 "label": target,
                 "weight": item.weight,
-                "arm": item.arm.value if item.arm else "",
+                # Never empty: MONAI takes a text for a path where joined to the folder it exists, as "" does.
+                "arm": item.arm.value if item.arm else "none",
                 "label_version_id": item.label_version_id,
             }
         )

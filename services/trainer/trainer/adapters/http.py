@@ -118,7 +118,11 @@ def create_router(
             )
         work_dir.mkdir(parents=True, exist_ok=True)
         path = work_dir / f"export-{uuid.uuid4().hex}.zip"
-        export(path, format, dataset, project, objects)
+        try:
+            export(path, format, dataset, project, objects)
+        except BaseException:
+            path.unlink(missing_ok=True)  # images of half a dataset must not stay behind
+            raise
         name = f"{dataset.project_id}-{digest.removeprefix('sha256:')[:12]}-{format}.zip"
         return FileResponse(
             path, media_type="application/zip", filename=name, background=BackgroundTask(path.unlink, missing_ok=True)
