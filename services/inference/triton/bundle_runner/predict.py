@@ -16,6 +16,7 @@ from monai.transforms import Invertd
 from bundle_runner.bundle import Bundle
 from bundle_runner.errors import NotFinite, ProgramRaised, UnsuitableImage
 from bundle_runner.features import collected_features, embedding_of
+from bundle_runner.processor import fast_bf16
 from bundle_runner.scores import case_scores, label_map, predictive_entropy
 
 
@@ -164,7 +165,8 @@ def _probabilities(
         inferer = copy.copy(inferer)
         inferer.overlap = settings.overlap
     try:
-        output = inferer(prepared.as_tensor()[None].to(bundle.device), network)
+        with torch.autocast(bundle.device.type, torch.bfloat16, enabled=_in_bfloat16(bundle)):
+            output = inferer(prepared.as_tensor()[None].to(bundle.device), network)
         if isinstance(output, list | tuple):  # deep supervision: the first is the full resolution
             output = output[0]
         output = output[0].float()
@@ -185,6 +187,12 @@ def _probabilities(
     if restored.shape[1:] != shape:
         raise ProgramRaised(f"preprocessing cannot be undone: {tuple(restored.shape[1:])} is not {tuple(shape)}")
     return _normalised(restored, regions=bundle.regions)
+
+
+def _in_bfloat16(bundle: Bundle) -> bool:
+    """Whether the networks run in bfloat16: the bundle was trained so and says so, and the processor is made for it."""
+    wanted = bundle.metadata.get("radloop", {}).get("precision") == "bfloat16"
+    return wanted and (bundle.device.type != "cpu" or fast_bf16())
 
 
 def _restore(bundle: Bundle, probabilities: torch.Tensor, prepared: MetaTensor) -> torch.Tensor:

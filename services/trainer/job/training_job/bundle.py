@@ -148,7 +148,7 @@ def _metadata(
                 }
             },
         },
-        "radloop": {"plan_digest": plan_digest, "dataset_version": plan.dataset_version},
+        "radloop": {"plan_digest": plan_digest, "dataset_version": plan.dataset_version, "precision": "bfloat16"},
     }
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 FILTERS = (16, 32, 64, 96)
-STRIDE = 8
-"""Product of the network's strides: windows are multiples of it."""
 
 
 def network_definition(channels: int, classes: int) -> dict[str, Any]:

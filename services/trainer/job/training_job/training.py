@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
 
+from bundle_runner.processor import fast_bf16
 from training_job.augmentation import DEFAULT_RANGES, EDGE_CASE_FACTOR, random_view
 from training_job.cases import Sample
 from training_job.checkpoints import Checkpoint, Checkpoints, best_epochs
 from training_job.errors import Diverged
 from training_job.loss import dice_cross_entropy
 from training_job.plan import Plan
-from training_job.processor import fast_bf16
 from training_job.progress import Progress
 from training_job.sampling import epoch_order, step_rng
 
