@@ -8,7 +8,7 @@ from standalone.demo.report import Report
 from standalone.demo.tables import arms_line, headline, model_cells, quality_lines, round_cells, worst_line
 
 _STYLE = """
-body { font: 16px/1.55 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 2rem auto; max-width: 60rem;
+body { font: 16px/1.55 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 2rem auto; max-width: 72rem;
        padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -8,7 +8,7 @@ from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices
 INITIAL_STEPS = 400
 UPDATE_STEPS = 300
 PATCH = (32, 48, 32)
-MEMBERS = 3
+MEMBERS = 1
 SECOND_READING_SHARE = 0.25
 
 SEGMENTS = ((1, "anterior", "#e6550d"), (2, "posterior", "#3182bd"))
