@@ -57,8 +57,8 @@ def round_cells(report: Report) -> tuple[list[str], list[list[str]]]:
     header = [
         "round",
         "batch of pool",
-        "mined: Dice before correction",
-        "control arm",
+        "mined: Dice before correction (cases)",
+        "control arm (cases)",
         "worst decile flagged",
         "by chance",
     ]
@@ -66,8 +66,8 @@ def round_cells(report: Report) -> tuple[list[str], list[list[str]]]:
         [
             str(row.number),
             f"{row.batch} of {row.pool}",
-            f"{written(row.mined)}, n {row.mined.count}",
-            f"{written(row.control)}, n {row.control.count}",
+            f"{written(row.mined, interval=False)} ({row.mined.count})",
+            f"{written(row.control, interval=False)} ({row.control.count})",
             f"{row.worst_flagged} of {row.worst_count}",
             f"{row.by_chance:.1f}",
         ]
