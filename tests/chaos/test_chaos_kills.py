@@ -22,7 +22,7 @@ from standalone.layout import SERVICES, Layout, read_platform
 FIRE = Path(__file__).with_name("platform_under_fire.py")
 points_of = runpy.run_path(str(FIRE))["points_of"]
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 SEED = 20261123
 RANDOM_KILLS = 30
@@ -50,7 +50,7 @@ def survived(tmp_path_factory) -> Layout:
                     break
             else:
                 pytest.fail((folder / "fire.log").read_text()[-3000:])
-            _wait_for(lambda: _all_killed(folder), 120, "every scheduled kill")
+            _wait_for(lambda: _all_killed(folder), 240, "every scheduled kill")
             _wait_for(lambda: _quiet(folder), 60, "the services to finish what is left")
         finally:
             platform.send_signal(signal.SIGTERM)
