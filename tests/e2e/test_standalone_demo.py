@@ -82,8 +82,14 @@ class Demo:
     def ended(self, limit_s: float) -> int:
         """Wait for the end; return the exit code."""
         code = self.process.wait(limit_s)
-        self._reader.join(10)
+        self.close()
         return code
+
+    def close(self) -> None:
+        """Hear the last line and close the pipe."""
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     @property
     def text(self) -> str:
@@ -99,6 +105,7 @@ def running(folder: Path, *options: str) -> Iterator[Demo]:
         if demo.process.poll() is None:
             os.killpg(demo.process.pid, signal.SIGKILL)
             demo.process.wait()
+        demo.close()
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from radloop.imaging import Volume, write_nifti
 from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.settings import SharedSettings
-from radloop.testing import assert_migrations_match
 from radloop.wire import event_option
 
 pytestmark = pytest.mark.integration
@@ -213,10 +212,6 @@ def imported(platform: Platform, case: str, array: np.ndarray, **changed):
 
 def reason(name: str) -> int:
     return qa_pb2.ReturnReason.Value(f"RETURN_REASON_{name}")
-
-
-def test_migrations_make_the_tables_the_code_knows():
-    assert_migrations_match("qa.adapters.migrations", METADATA)
 
 
 def test_a_good_label_is_approved_with_everything_the_contract_asks_for(platform):

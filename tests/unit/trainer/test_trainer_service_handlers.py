@@ -298,13 +298,6 @@ def serve_first_model(site: Site) -> None:
     site.tell(*(study(n) for n in range(10, 14)), *(approved(n) for n in range(10, 14)))
 
 
-def test_every_message_of_the_contract_has_a_handler() -> None:
-    assert {cls for _, cls in WIRE._incoming.values()} <= set(HANDLERS)
-
-
-# Labels and flags
-
-
 def test_the_newest_label_of_a_case_counts(ready: Site) -> None:
     ready.tell(approved(0, sequence=3), approved(0, sequence=2))
     assert ready.uow.labels.label("case-0").label_version_id == "label-0-3"
@@ -359,9 +352,6 @@ def test_an_older_project_version_is_ignored(ready: Site) -> None:
     ready.tell(project(version=3, new_labels=9), project(version=2))
     assert ready.uow.projects.get(PROJECT).project_version == 3
     assert ready.start() == []
-
-
-# Starting
 
 
 def test_a_run_starts_with_a_frozen_dataset_version(ready: Site) -> None:
@@ -447,9 +437,6 @@ def test_a_model_with_other_outputs_is_compared_with_not_gone_on_from(ready: Sit
     ready.start()
     plan = ready.plan(RUN_2)
     assert (plan["warm_start"], plan["steps"], plan["serving"]["digest"]) == (False, 100, "sha256:model-1")
-
-
-# Ending
 
 
 def test_a_model_is_said_with_its_lineage(ready: Site) -> None:

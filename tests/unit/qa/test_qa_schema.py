@@ -1,0 +1,8 @@
+"""Migrations and tables of `qa` say the same."""
+
+from qa.adapters.tables import METADATA
+from radloop.testing import assert_migrations_match
+
+
+def test_migrations_make_the_tables_the_code_knows():
+    assert_migrations_match("qa.adapters.migrations", METADATA)
