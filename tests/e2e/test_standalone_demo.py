@@ -30,6 +30,7 @@ from standalone.client import Client, connect
 from standalone.demo.answers import ReadingOf, planted_error
 from standalone.demo.cohort import Cohort, load_cohort
 from standalone.demo.facts import Facts, enum_word
+from standalone.demo.report import pool_of_round
 from standalone.demo.run import report_of
 from standalone.demo.script import mining_step, reading_step, training_step
 from standalone.demo.state import PROJECT_ID, remembered
@@ -195,19 +196,24 @@ def check_labels(facts: Facts) -> None:
 
 
 def check_rounds(facts: Facts, rounds: int) -> None:
-    flags = facts.of("edge-case-flagged")
+    flags, cases = facts.of("edge-case-flagged"), facts.cases()
     assert {flag.round_number for flag in flags} == set(range(1, rounds + 1))
     for number in range(1, rounds + 1):
         batch = facts.flagged(number)
         assert len({flag.round_id for flag in batch}) == 1
         assert [flag.rank for flag in batch] == list(range(1, BATCH + 1))
         assert len({flag.case_id for flag in batch}) == BATCH == batch[0].batch_size
+        pool = pool_of_round(facts, number)
+        assert len(pool) == batch[0].pool_size
+        patients = [cases[case_id][0].patient_key for case_id in pool]
         arms = Counter(enum_word(flag, "arm") for flag in batch)
         assert arms["control"] == 2
         for flag in batch:
             if enum_word(flag, "arm") == "control":
                 assert not flag.show_proposal
-                assert flag.inclusion_probability == pytest.approx(2 / flag.pool_size)
+                # Two patients are drawn, then one case of each.
+                beside = patients.count(cases[flag.case_id][0].patient_key)
+                assert flag.inclusion_probability == pytest.approx(2 / len(set(patients)) / beside)
     assert len({flag.case_id for flag in flags}) == rounds * BATCH
     assert {flag.case_id for flag in flags} <= facts.approved_cases()
 
