@@ -5,8 +5,8 @@ from typing import Any
 from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices
 
 # Measured on two cores, see services/trainer/README.md: what fits into ten minutes and is well above chance.
-INITIAL_STEPS = 400
-UPDATE_STEPS = 300
+INITIAL_STEPS = 300
+UPDATE_STEPS = 200
 PATCH = (32, 48, 32)
 MEMBERS = 1
 SECOND_READING_SHARE = 0.25
