@@ -1,0 +1,98 @@
+"""Real servers for every test that asks: each is started once, when first wanted, and ended with the session."""
+
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from standalone.engines.kafka import KafkaCluster
+from standalone.engines.postgresql import PostgresqlServer
+from standalone.engines.s3 import S3Server
+from standalone.supervisor.process import WatchedProcess
+from standalone.supervisor.programs import free_ports
+
+READY_WITHIN_S = 60.0
+
+
+class Running:
+    """Processes that belong to a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.processes: list[WatchedProcess] = []
+
+    def start(self, *programs) -> None:
+        """Start programs and wait until each answers."""
+        new = [WatchedProcess(program, self._folder / f"{program.name}.log") for program in programs]
+        self.processes += new
+        for process in new:
+            process.start(time.monotonic())
+        deadline = time.monotonic() + READY_WITHIN_S
+        pause = threading.Event()
+        while not all(process.ready for process in new):
+            for process in new:
+                if process.step(time.monotonic()) == "died":
+                    raise RuntimeError(f"{process.program.name} died: {process.last_lines(20)}")
+            if time.monotonic() > deadline:
+                late = [process.program.name for process in new if not process.ready]
+                raise RuntimeError(f"not ready within {READY_WITHIN_S} s: {late}; {new[0].last_lines(20)}")
+            pause.wait(0.05)
+
+    def end(self) -> None:
+        """End them, the last one first."""
+        for process in reversed(self.processes):
+            process.ask_to_end()
+            deadline = time.monotonic() + 5
+            while not process.has_ended() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def engines_folder():
+    """A folder with a short path that every user may search: PostgreSQL does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="radloop-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def running(engines_folder):
+    """What the session's servers run in."""
+    running = Running(engines_folder)
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="session")
+def kafka(engines_folder, running):
+    """One broker without security; make topics of your own."""
+    port, controller = free_ports(2)
+    cluster = KafkaCluster(engines_folder / "kafka", [port], [controller])
+    cluster.prepare()
+    running.start(*cluster.programs())
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def postgresql(engines_folder, running):
+    """A server that forgets with the power, for speed; make databases or schemas of your own."""
+    fast = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
+    server = PostgresqlServer(engines_folder / "postgresql", free_ports(1)[0], secrets.token_urlsafe(16), fast)
+    server.prepare()
+    running.start(server.program())
+    return server
+
+
+@pytest.fixture(scope="session")
+def s3(engines_folder, running):
+    """One S3 server with an empty bucket; use a prefix of your own."""
+    server = S3Server(engines_folder / "s3", free_ports(1)[0], "radloop", secrets.token_urlsafe(16))
+    server.prepare()
+    running.start(server.program())
+    return server
