@@ -65,6 +65,10 @@ class Busy(TemporaryError):
     """Not now: try again after ``delay_s``."""
 
 
+class Unavailable(TemporaryError):
+    """A database, broker or store is away: nothing is wrong with the work, which is tried again for as long as it lasts."""
+
+
 class NotYet(RadloopError):
     """An event refers to something its service has not heard of yet.
 
