@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo up test test-unit lint format proto docs benchmark clean
+.PHONY: help bootstrap engines demo up test test-unit lint format proto docs benchmark clean
 
 PYTHON := .venv/bin/python
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
@@ -15,13 +15,16 @@ help: ## List the targets
 bootstrap: ## Install what everything else needs, as the lock files say (a second run is instant)
 	@scripts/bootstrap
 
-demo: bootstrap ## Run the whole loop on real or generated images and watch the model get better
-	@$(PYTHON) -m standalone demo $(ARGS)
+engines: bootstrap ## Install Kafka, PostgreSQL and an S3 server for ENGINES=real and for the tests
+	@scripts/engines
+
+demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop and watch the model get better (ENGINES=real: on Kafka, PostgreSQL, S3)
+	@$(PYTHON) -m standalone demo $(if $(filter real,$(ENGINES)),--engines real --data .radloop/demo-real) $(ARGS)
 
 up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
-test: lint ## Check the style, then run every test
+test: lint engines ## Check the style, then run every test
 	@$(PYTHON) -m pytest $(ARGS)
 
 test-unit: bootstrap ## Run the fast tests only: no sockets, no servers, no training
@@ -45,5 +48,5 @@ benchmark: bootstrap ## Measure, and write the tables under docs/benchmarks/
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 clean: ## Remove what was built or installed here; data folders such as .radloop stay
-	@rm -rf .venv .bootstrap .triton .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@rm -rf .venv .bootstrap .triton .engines .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.radloop/*' -prune -exec rm -rf {} +

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from radloop.testing.databases import ENGINES, FreshDatabases
 from standalone.engines.kafka import KafkaCluster
 from standalone.engines.postgresql import PostgresqlServer
 from standalone.engines.s3 import S3Server
+from standalone.layout import SERVICES
+from standalone.supervisor.ports import free_ports
 from standalone.supervisor.process import WatchedProcess
-from standalone.supervisor.programs import free_ports
 
 READY_WITHIN_S = 60.0
 
@@ -87,6 +89,36 @@ def postgresql(engines_folder, running):
     server.prepare()
     running.start(server.program())
     return server
+
+
+@pytest.fixture(scope="session")
+def fresh_databases(postgresql):
+    """Databases of their own for tests, each with the schemas of all services."""
+    return FreshDatabases(postgresql.url, [*SERVICES, "bench", "test"])
+
+
+@pytest.fixture
+def make_database(request, tmp_path):
+    """Make empty databases: ``make_database("postgresql")`` returns a `RADLOOP_DATABASE_URL`; all are gone at the end."""
+    made = []
+
+    def make(engine: str) -> str:
+        if engine == "sqlite":
+            made.append(f"sqlite:///{tmp_path}/state-{len(made)}")
+        else:
+            made.append(request.getfixturevalue("fresh_databases").make())
+        return made[-1]
+
+    yield make
+    for url in made:
+        if not url.startswith("sqlite"):
+            request.getfixturevalue("fresh_databases").drop(url)
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request, make_database):
+    """An empty database on either engine: a test that asks runs twice."""
+    return make_database(request.param)
 
 
 @pytest.fixture(scope="session")

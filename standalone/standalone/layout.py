@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from radloop.errors import NotFound, PermanentError
+from standalone.engines.real import RealEngines
+from standalone.setup import SERVICES, Engines, Setup, read_setup, write_private
+
+__all__ = ["DEFAULT_FOLDER", "SERVICES", "Layout", "Platform", "import_name", "read_platform"]
 
 DEFAULT_FOLDER = Path(".radloop")
-
-SERVICES = ("control-plane", "ingest", "inference", "edge-miner", "labeling", "qa", "trainer")
-"""The seven services of the design's table, in the order they are shown; a new one is one word here."""
 
 
 def import_name(service: str) -> str:
@@ -54,14 +55,51 @@ class Layout:
         return self.folder / "auth" / "site-key"
 
     @property
+    def setup_file(self) -> Path:
+        """What the folder was made with: see `standalone.setup`."""
+        return self.folder / "setup.json"
+
+    @property
+    def setup(self) -> Setup:
+        """What the folder was made with; the default where no platform was started yet."""
+        return read_setup(self.setup_file) or Setup()
+
+    @property
+    def engines_file(self) -> Path:
+        """Addresses and passwords of the real engines, where there are any."""
+        return self.folder / "engines.json"
+
+    @property
+    def engines_folder(self) -> Path:
+        """What the real engines keep."""
+        return self.folder / "engines"
+
+    @property
+    def engines(self) -> RealEngines | None:
+        """The folder's real engines; None where the embedded ones serve. They are chosen when first asked for."""
+        setup = self.setup
+        if setup.engines is Engines.EMBEDDED:
+            return None
+        if not self.engines_file.exists():
+            made = RealEngines.make(self.engines_folder, brokers=setup.brokers, services=setup.services)
+            made.write(self.engines_file)
+        return RealEngines.read(self.engines_file)
+
+    @property
     def events_file(self) -> Path:
-        """The event log."""
+        """The embedded event log."""
         return self.folder / "events.db"
 
     @property
     def events_url(self) -> str:
         """The event log, as `radloop.events` opens it."""
-        return f"sqlite:///{self.events_file.resolve()}"
+        engines = self.engines
+        return engines.events_url if engines else f"sqlite:///{self.events_file.resolve()}"
+
+    def database_url(self, service: str) -> str:
+        """Return the state of a service, as `radloop.sql` opens it."""
+        engines = self.engines
+        return engines.database_url(service) if engines else f"sqlite:///{self.state_folder.resolve()}"
 
     @property
     def state_folder(self) -> Path:
@@ -76,7 +114,8 @@ class Layout:
     @property
     def objects_url(self) -> str:
         """The object store, as `radloop.objects` opens it."""
-        return f"file://{self.objects_folder.resolve()}"
+        engines = self.engines
+        return engines.objects_url if engines else f"file://{self.objects_folder.resolve()}"
 
     @property
     def work_folder(self) -> Path:
@@ -138,11 +177,7 @@ class Platform:
 
     def write(self, layout: Layout) -> None:
         """Write it down for this user alone, whole or not at all."""
-        unfinished = layout.platform_file.with_suffix(".new")
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(self), file, indent=2)
-        unfinished.rename(layout.platform_file)
+        write_private(layout.platform_file, json.dumps(asdict(self), indent=2))
 
 
 def read_platform(layout: Layout) -> Platform:

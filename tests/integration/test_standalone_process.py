@@ -14,8 +14,9 @@ import pytest
 from radloop.errors import Conflict
 from standalone.layout import Layout
 from standalone.supervisor.platform import locked
+from standalone.supervisor.ports import check_port, free_ports
 from standalone.supervisor.process import Program, WatchedProcess, end_leftovers, identity_of, tethered
-from standalone.supervisor.programs import check_port, clean_environment, free_ports
+from standalone.supervisor.programs import clean_environment
 
 pytestmark = pytest.mark.integration
 

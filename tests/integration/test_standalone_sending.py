@@ -17,8 +17,9 @@ from standalone.demo import cohort, sending
 from standalone.demo.project import project_of
 from standalone.demo.state import PROJECT_ID, Choices
 from standalone.layout import SERVICES, Layout
+from standalone.supervisor.ports import HOST, free_ports
 from standalone.supervisor.process import WatchedProcess
-from standalone.supervisor.programs import AE_TITLE, HOST, free_ports, service_programs
+from standalone.supervisor.programs import AE_TITLE, service_programs
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from standalone.setup import Engines
+
 
 class CohortChoice(StrEnum):
     """Which images the demo runs on."""
@@ -34,6 +36,10 @@ def demo(
     cohort: Annotated[
         CohortChoice, typer.Option(help="auto: real images where there are any, else phantoms.")
     ] = CohortChoice.AUTO,
+    engines: Annotated[
+        Engines,
+        typer.Option(help="embedded: SQLite and a folder. real: Kafka, PostgreSQL and S3, started in the folder."),
+    ] = Engines.EMBEDDED,
     port: Annotated[int, typer.Option(help="Port of the one door; 0 for any free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Run the whole loop and watch a model get better from corrected edge cases.
@@ -66,4 +72,4 @@ def demo(
         error_share=error_share,
         cohort=cohort.value,
     )
-    run_demo(data, choices, port=port, environment=os.environ)
+    run_demo(data, choices, port=port, environment=os.environ, engines=engines)

@@ -16,6 +16,7 @@ from standalone.commands.options import (
     print_table,
     short,
 )
+from standalone.setup import Engines, Plane
 
 
 def up(
@@ -32,6 +33,30 @@ def up(
             metavar="NAME=VALUE",
         ),
     ] = None,
+    engines: Annotated[
+        Engines | None,
+        typer.Option(
+            help="embedded: SQLite and a folder. real: Kafka, PostgreSQL and S3, started here. Decided at the first start.",
+            show_default="embedded",
+        ),
+    ] = None,
+    plane: Annotated[
+        Plane | None,
+        typer.Option(help="Which half runs here. Decided at the first start.", show_default="all"),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Name of the site. Decided at the first start.", show_default="site-1")
+    ] = None,
+    brokers: Annotated[
+        int | None, typer.Option(help="Kafka brokers, 1 or 3. Decided at the first start.", show_default="1")
+    ] = None,
+    control_plane_events: Annotated[
+        str | None,
+        typer.Option(
+            help="With --plane data: the control plane's Kafka, kafka://host:port, which a mirror here dials.",
+            show_default=False,
+        ),
+    ] = None,
     owner: Annotated[int, typer.Option(hidden=True, help="Process the platform lives and dies with.")] = 0,
 ) -> None:
     """Start the platform on this machine and keep it running until Ctrl-C.
@@ -43,13 +68,32 @@ def up(
     Example:
 
         radloop up --data /srv/radloop --port 8080
+
+        radloop up --data /srv/cloud --plane control --engines real
+
+        radloop up --data /srv/site --plane data --engines real --site st-mary --control-plane-events kafka://127.0.0.1:19092
     """
     import os
 
     from standalone.supervisor.run import run_up
 
     overrides = dict(_pair(text) for text in setting or [])
-    run_up(data, port=port, dicom_port=dicom_port, environment=os.environ, overrides=overrides, owner=owner)
+    asked = {
+        "engines": engines,
+        "plane": plane,
+        "site": site,
+        "brokers": brokers,
+        "control_plane_events": control_plane_events,
+    }
+    run_up(
+        data,
+        port=port,
+        dicom_port=dicom_port,
+        environment=os.environ,
+        overrides=overrides,
+        owner=owner,
+        asked={name: value for name, value in asked.items() if value is not None},
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -147,7 +191,7 @@ def collect_status(client: Any) -> dict[str, Any]:
             with contextlib.suppress(RadloopError):
                 state["status"] = client.get(f"/{name}/v1/status")
     projects = []
-    if services["control-plane"]["ready"]:
+    if services.get("control-plane", {}).get("ready"):
         projects = [
             _project_status(client, project) for project in items(client.get("/control-plane/v1/projects"), "projects")
         ]

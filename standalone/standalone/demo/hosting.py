@@ -13,6 +13,7 @@ from standalone.demo.progress import Board
 from standalone.demo.script import Interrupted
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, Platform, read_platform
+from standalone.setup import Engines
 from standalone.supervisor.process import tethered
 
 START_PATIENCE_S = 120.0
@@ -21,7 +22,7 @@ END_PATIENCE_S = 12.0
 
 @contextmanager
 def running_platform(
-    layout: Layout, board: Board, stop: Stop, port: int, environment: Mapping[str, str]
+    layout: Layout, board: Board, stop: Stop, port: int, environment: Mapping[str, str], engines: Engines
 ) -> Iterator[tuple[Platform, Callable[[], object]]]:
     """Use the platform that runs in the folder, or run one for as long as the demo lasts."""
     _wait_for_the_last(layout, board, stop)
@@ -34,7 +35,7 @@ def running_platform(
         pass
     layout.logs_folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "standalone", "up", "--data", str(layout.folder), "--owner", str(os.getpid())]
-    command += ["--port", str(port), "--dicom-port", "0"]
+    command += ["--port", str(port), "--dicom-port", "0", "--engines", engines.value]
     with (layout.logs_folder / "up.log").open("ab") as log:
         process = subprocess.Popen(
             tethered(command),

@@ -32,11 +32,12 @@ from standalone.demo.sources import choose_source
 from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices, check_same, remember, remembered
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, Platform
+from standalone.setup import Engines
 
 INTERRUPTED_EXIT_CODE = 130
 
 
-def run_demo(folder: Path, choices: Choices, *, port: int, environment: Mapping[str, str]) -> None:
+def run_demo(folder: Path, choices: Choices, *, port: int, environment: Mapping[str, str], engines: Engines) -> None:
     """Run a demo to its end, or go on with one; print the report again where it is finished.
 
     Raises
@@ -73,7 +74,7 @@ def run_demo(folder: Path, choices: Choices, *, port: int, environment: Mapping[
     stop = Stop()
     with _signals_set(stop):
         try:
-            _run(layout, choices, source, cohort, stop, out, port, environment)
+            _run(layout, choices, source, cohort, stop, out, port, environment, engines)
         except Interrupted:
             out.print(f"Interrupted; everything is kept in {folder}. The same line goes on from here.", markup=False)
             sys.exit(INTERRUPTED_EXIT_CODE)
@@ -89,11 +90,12 @@ def _run(
     out: Console,
     port: int,
     environment: Mapping[str, str],
+    engines: Engines,
 ) -> None:
     instances = 36 * len(cohort.volumes)
     with Board(plan_of(choices, instances), out) as board:
         board.begin(START)
-        with running_platform(layout, board, stop, port, environment) as (platform, check):
+        with running_platform(layout, board, stop, port, environment, engines) as (platform, check):
             report = _run_on(platform, check, layout, choices, source, cohort, stop, board)
     out.print((layout.report_folder / "report.txt").read_text() if report else "", markup=False)
 

@@ -13,7 +13,7 @@ from standalone.engines.installation import java, kafka_classpath
 from standalone.supervisor.process import Program
 
 HOST = "127.0.0.1"
-_LOG4J = Path(__file__).with_name("log4j2.properties")
+LOG4J = Path(__file__).with_name("log4j2.properties")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class KafkaCluster:
             f"-Xmx{self.heap_mb}m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={_LOG4J}",
+            f"-Dlog4j2.configurationFile={LOG4J}",
             "-cp",
             kafka_classpath(),
             "kafka.Kafka",

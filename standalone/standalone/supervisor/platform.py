@@ -13,22 +13,18 @@ from typing import TextIO
 
 from radloop.auth import secret_of
 from radloop.errors import Conflict, PermanentError
-from standalone.layout import SERVICES, Layout, Platform
-from standalone.supervisor.process import WatchedProcess, end_leftovers, identity_of
-from standalone.supervisor.programs import (
-    AE_TITLE,
-    HOST,
-    check_port,
-    free_ports,
-    gateway_program,
-    service_programs,
-    triton_program,
-)
+from standalone.engines.provision import mirror_of, provision
+from standalone.layout import Layout, Platform
+from standalone.supervisor.ports import HOST, check_port, free_ports
+from standalone.supervisor.process import Program, WatchedProcess, end_leftovers, identity_of
+from standalone.supervisor.programs import AE_TITLE, gateway_program, service_programs, triton_program
 
 # Services may take five seconds for requests in flight and a little more for the work at hand; what is not done by then
 # is killed, which loses nothing: killing any of them at any moment is what they are built for.
 END_PATIENCE_S = 7.0
 TRITON_PATIENCE_S = 2.0
+# Engines write down what they hold before they end; a killed one recovers at its next start, which takes longer.
+ENGINE_PATIENCE_S = 10.0
 _LOOK_EVERY_S = 0.05
 # A program that dies this often before it was ever ready will not start at all.
 MOST_FAILED_STARTS = 4
@@ -97,8 +93,9 @@ class Supervisor:
             check_port(port, "--port")
         if dicom_port:
             check_port(dicom_port, "--dicom-port")
-        ports = free_ports(len(SERVICES) + 5)
-        services = {name: f"http://{HOST}:{free}" for name, free in zip(SERVICES, ports, strict=False)}
+        names = layout.setup.services
+        ports = free_ports(len(names) + 5)
+        services = {name: f"http://{HOST}:{free}" for name, free in zip(names, ports, strict=False)}
         self._triton_ports = (ports[-5], ports[-4], ports[-3])
         self.platform = Platform(
             url=f"http://{HOST}:{port or ports[-2]}",
@@ -141,25 +138,44 @@ class Supervisor:
             folder.mkdir(parents=True, exist_ok=True)
         secret_of(layout.secret_file)
         self.platform.write(layout)
-        programs = [
-            triton_program(layout, self._environment, self._triton_ports),
-            gateway_program(layout, self.platform.url, self._environment),
-            *service_programs(
-                layout,
-                self.platform.services,
-                triton_port=self._triton_ports[1],
-                dicom_port=self.platform.dicom_port,
-                environment=self._environment,
-                overrides=self._overrides,
-            ),
-        ]
-        self.processes = [WatchedProcess(program, layout.logs_folder / f"{program.name}.log") for program in programs]
-        for process in self.processes:
+        if engines := layout.engines:
+            engines.prepare()
+            self._begin(engines.programs())
+            self._watch(until_ready=True)
+            if self._ending:
+                return
+            provision(engines, layout.setup)
+        self._begin(self._programs())
+
+    def _programs(self) -> list[Program]:
+        layout, addresses = self._layout, self.platform.services
+        programs = [gateway_program(layout, self.platform.url, self._environment)]
+        if "inference" in addresses:
+            programs.insert(0, triton_program(layout, self._environment, self._triton_ports))
+        programs += service_programs(
+            layout,
+            addresses,
+            triton_port=self._triton_ports[1],
+            dicom_port=self.platform.dicom_port,
+            environment=self._environment,
+            overrides=self._overrides,
+        )
+        mirror = mirror_of(layout)
+        if mirror is not None:
+            mirror.prepare()
+            programs.append(mirror.program())
+        return programs
+
+    def _begin(self, programs: list[Program]) -> None:
+        new = [WatchedProcess(program, self._layout.logs_folder / f"{program.name}.log") for program in programs]
+        self.processes += new
+        for process in new:
             process.start(time.monotonic())
             self._said("starting", process.program.name, process)
         self._write_identities()
 
-    def _watch(self) -> None:
+    def _watch(self, *, until_ready: bool = False) -> None:
+        """Look after every process until somebody ends the platform, or until all are ready."""
         while not self._ending:
             for process in self.processes:
                 what = process.step(time.monotonic())
@@ -175,18 +191,25 @@ class Supervisor:
                 if what == "restarted":
                     self._write_identities()
                 self._said(what, process.program.name, process)
-            if not self.platform.ready and all(process.ready for process in self.processes):
+            all_ready = all(process.ready for process in self.processes)
+            if until_ready and all_ready:
+                return
+            if not until_ready and all_ready and not self.platform.ready:
                 self.platform = replace(self.platform, ready=True)
                 self.platform.write(self._layout)
                 self._said("up", "", None)
             time.sleep(_LOOK_EVERY_S)
 
     def _end(self) -> None:
-        """End the services first and Triton after them, so that work in flight can still be finished."""
+        """End the services first, then Triton, then the engines, so that work in flight can still be finished."""
+        engines = self._layout.engines
+        engine_names = {program.name for program in engines.programs()} if engines else set()
         triton = [process for process in self.processes if process.program.name == "triton"]
-        others = [process for process in self.processes if process.program.name != "triton"]
+        stores = [process for process in self.processes if process.program.name in engine_names]
+        others = [process for process in self.processes if process not in triton and process not in stores]
         _end_all(others, END_PATIENCE_S)
         _end_all(triton, TRITON_PATIENCE_S)
+        _end_all(stores, ENGINE_PATIENCE_S)
         self._layout.platform_file.unlink(missing_ok=True)
         self._layout.processes_file.unlink(missing_ok=True)
 

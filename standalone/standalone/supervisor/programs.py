@@ -1,63 +1,25 @@
-"""What runs on one machine, with which environment: the one place that knows the embedded engines of every need."""
+"""What runs on one machine, with which environment: which engines they are given is said by the folder's layout."""
 
-import os
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from radloop.errors import Conflict, PermanentError
+from radloop.errors import PermanentError
 from standalone.layout import SERVICES, Layout, import_name
+from standalone.supervisor.ports import HOST
 from standalone.supervisor.process import Program
 
-HOST = "127.0.0.1"
 AE_TITLE = "RADLOOP"
-SITE = "site-1"
 CHECKOUT = Path(__file__).resolve().parents[3]
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports of the loopback address that nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def check_port(port: int, option: str) -> None:
-    """Make sure that a port somebody asked for is free.
-
-    Raises
-    ------
-    Conflict
-        Something listens there.
-    """
-    with socket.socket() as trial:
-        # As the servers do: a port that only waits for old connections to time out is free.
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((HOST, port))
-        except OSError as error:
-            raise Conflict(
-                "port-taken",
-                expected=f"port {port} to be free",
-                got=os.strerror(error.errno or 0),
-                do=f"choose another with {option}",
-            ) from error
 
 
 def shared_environment(layout: Layout, triton_port: int) -> dict[str, str]:
     """Return the variables every service gets: this machine's engines in this folder."""
     return {
-        "RADLOOP_SITE": SITE,
+        "RADLOOP_SITE": layout.setup.site,
         "RADLOOP_EVENTS_URL": layout.events_url,
-        "RADLOOP_DATABASE_URL": f"sqlite:///{layout.state_folder.resolve()}",
         "RADLOOP_OBJECTS_URL": layout.objects_url,
         "RADLOOP_JOBS_URL": "process:",
         "RADLOOP_WORK_DIR": str(layout.work_folder.resolve()),
@@ -103,7 +65,7 @@ def service_programs(
     environment: Mapping[str, str],
     overrides: Mapping[str, str],
 ) -> list[Program]:
-    """Describe the seven services.
+    """Describe the services of this folder's plane.
 
     Parameters
     ----------
@@ -121,15 +83,18 @@ def service_programs(
     base = clean_environment(environment) | shared_environment(layout, triton_port)
     own = own_environment(layout, dicom_port)
     programs = []
-    for name in SERVICES:
+    for name in layout.setup.services:
         prefix = f"{import_name(name).upper()}_"
+        mine = {
+            "RADLOOP_HTTP_PORT": addresses[name].rpartition(":")[2],
+            "RADLOOP_DATABASE_URL": layout.database_url(name),
+        }
         wanted = {key: value for key, value in overrides.items() if key.startswith(prefix)}
-        port = addresses[name].rpartition(":")[2]
         programs.append(
             Program(
                 name,
                 [sys.executable, "-m", import_name(name)],
-                base | own.get(name, {}) | wanted | {"RADLOOP_HTTP_PORT": port},
+                base | own.get(name, {}) | wanted | mine,
                 is_ready=_answers(f"{addresses[name]}/readyz"),
             )
         )

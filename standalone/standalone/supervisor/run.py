@@ -3,9 +3,11 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from standalone.commands.options import console
 from standalone.layout import Layout
+from standalone.setup import settle_setup
 from standalone.supervisor.platform import Supervisor, locked
 from standalone.supervisor.process import WatchedProcess
 
@@ -18,13 +20,16 @@ def run_up(
     environment: Mapping[str, str],
     overrides: Mapping[str, str],
     owner: int,
+    asked: Mapping[str, Any],
 ) -> None:
     """Run a platform in the foreground until SIGINT or SIGTERM.
+
+    ``asked`` are the fields of `Setup` that this start names.
 
     Raises
     ------
     Conflict
-        Another platform runs in the folder, or a port is taken.
+        Another platform runs in the folder, a port is taken, or the folder was made otherwise.
     PermanentError
         A program does not start.
     """
@@ -47,11 +52,15 @@ def run_up(
             out.print(
                 f"  open   {platform.url}/?token={platform.login_code}   (works once; radloop token --browser: another)"
             )
-            out.print(f"  DICOM  {platform.dicom_ae_title} at {platform.dicom_host}:{platform.dicom_port}")
+            if "ingest" in platform.services:
+                out.print(f"  DICOM  {platform.dicom_ae_title} at {platform.dicom_host}:{platform.dicom_port}")
+            if engines := layout.engines:
+                out.print(f"  Kafka  {engines.events_url}")
             out.print(f"  look   radloop status --data {folder}")
             out.print("Ctrl-C ends it.")
 
     with locked(layout):
+        settle_setup(layout.setup_file, asked)
         out.print(f"radloop starts in {folder}; logs in {layout.logs_folder}")
         supervisor = Supervisor(
             layout,

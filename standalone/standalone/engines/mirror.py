@@ -1,0 +1,113 @@
+"""MirrorMaker 2 at the site: the only road between the two planes' Kafka clusters, dialled from here.
+
+Out go the topics of `radloop.contracts.topics.mirror_allow_list`, generated from the contracts: none with a field that must
+stay at the site. In come the control plane's own. No topic is on both lists, so nothing goes in circles.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from radloop.contracts.topics import TOPICS, mirror_allow_list
+from standalone.engines.installation import java, kafka_classpath
+from standalone.engines.kafka import LOG4J
+from standalone.supervisor.process import Program
+
+CONTROL_PLANE = "control-plane"
+
+
+def outgoing_topics() -> tuple[str, ...]:
+    """Return the topics a site says that may leave it."""
+    return tuple(name for name in mirror_allow_list() if TOPICS[name].producer != CONTROL_PLANE)
+
+
+def incoming_topics() -> tuple[str, ...]:
+    """Return the topics the control plane says."""
+    return tuple(name for name, topic in TOPICS.items() if topic.producer == CONTROL_PLANE)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A MirrorMaker to be.
+
+    Attributes
+    ----------
+    folder
+        Its properties are written there.
+    site, site_events, control_plane_events
+        Name of the site; ``host:port,…`` of the two clusters.
+    copies
+        Replicas of MirrorMaker's own topics, 1 or 3.
+    security
+        Properties of the connection to the control plane's cluster beside its address, e.g. ``security.protocol``.
+    """
+
+    folder: Path
+    site: str
+    site_events: str
+    control_plane_events: str
+    copies: int = 1
+    security: Mapping[str, str] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Write the properties, for this user alone: they may hold a password."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = "\n".join(f"{name} = {value}" for name, value in self.properties().items())
+        file = self.folder / "mirror.properties"
+        file.touch(mode=0o600)
+        file.write_text(lines + "\n")
+
+    def program(self) -> Program:
+        """Describe the process; it is ready when it runs, for it answers to nobody."""
+        arguments = [
+            str(java()),
+            "-Xmx192m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={LOG4J}",
+            "-cp",
+            kafka_classpath(),
+            "org.apache.kafka.connect.mirror.MirrorMaker",
+            str(self.folder / "mirror.properties"),
+        ]
+        return Program("mirror", arguments, {"PATH": os.environ.get("PATH", "")}, lambda: True)
+
+    def properties(self) -> dict[str, str]:
+        """Return the lines of the properties file."""
+        # Two sites mirror into one control plane: names of their own keep their offsets apart.
+        here, there = self.site, "cloud"
+        found = {
+            "clusters": f"{here}, {there}",
+            f"{here}.bootstrap.servers": self.site_events,
+            f"{there}.bootstrap.servers": self.control_plane_events,
+            # Topics keep their names: a service subscribes to the same topic on either side.
+            "replication.policy.class": "org.apache.kafka.connect.mirror.IdentityReplicationPolicy",
+            "tasks.max": "2",
+            f"{here}->{there}.enabled": "true",
+            f"{here}->{there}.topics": _pattern(outgoing_topics()),
+            f"{there}->{here}.enabled": "true",
+            f"{there}->{here}.topics": _pattern(incoming_topics()),
+            "emit.heartbeats.enabled": "false",
+            "heartbeats.replication.enabled": "false",
+            "emit.checkpoints.enabled": "false",
+            "sync.topic.acls.enabled": "false",
+            # Each plane declares its own topics; partitions and retention of the other are its own affair.
+            "sync.topic.configs.enabled": "false",
+            "refresh.topics.interval.seconds": "5",
+            "scheduled.rebalance.max.delay.ms": "0",
+        }
+        for kind in ("checkpoints.topic", "heartbeats.topic", "offset-syncs.topic", "config.storage"):
+            found[f"{kind}.replication.factor"] = str(self.copies)
+        found["replication.factor"] = str(self.copies)
+        for kind in ("offset.storage", "status.storage"):
+            found[f"{kind}.replication.factor"] = str(self.copies)
+            found[f"{kind}.partitions"] = "1"
+        for cluster in (here, there):
+            # Only with its target's name in front is this heeded. What is mirrored twice after a crash is a repeat to the inbox.
+            found[f"{cluster}.offset.flush.interval.ms"] = "1000"
+        return found | {f"{there}.{name}": value for name, value in self.security.items()}
+
+
+def _pattern(topics: tuple[str, ...]) -> str:
+    return ", ".join(topics)
