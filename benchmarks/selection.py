@@ -26,7 +26,7 @@ from edge_miner.domain.messages import LabelApproved, PredictionMade
 from edge_miner.domain.pool import Pool, PoolMember
 from edge_miner.domain.sanity import examine
 from edge_miner.domain.strategies import STRATEGIES
-from radloop.events import open_event_log
+from radloop.events import open_event_log, read_on
 
 ALWAYS_PRESENT = (1, 2)
 LEAST_LABELLED = 20
@@ -73,15 +73,12 @@ def pools_of_run(folder: Path) -> Iterator[tuple[str, list[PoolMember], dict[str
     made: dict[str, PredictionMade] = {}
     dices: dict[str, float] = {}
     for topic in ("prediction-made", "label-approved"):
-        offset = 0
-        while batch := log.read(topic, offset, 1000):
-            offset = batch[-1].offset + 1
-            for stored in batch:
-                event = WIRE.decode(stored.record)
-                if isinstance(event, PredictionMade):
-                    made[event.prediction_id] = event
-                elif isinstance(event, LabelApproved) and event.prediction_dice:
-                    dices[event.prediction_id] = float(np.mean([score.value for score in event.prediction_dice]))
+        for stored in read_on(log, topic, {}):
+            event = WIRE.decode(stored.record)
+            if isinstance(event, PredictionMade):
+                made[event.prediction_id] = event
+            elif isinstance(event, LabelApproved) and event.prediction_dice:
+                dices[event.prediction_id] = float(np.mean([score.value for score in event.prediction_dice]))
     log.close()
     by_model: dict[str, list[PoolMember]] = defaultdict(list)
     for prediction_id in sorted(dices.keys() & made.keys()):

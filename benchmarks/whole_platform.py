@@ -121,7 +121,7 @@ def _study_times(layout: Layout) -> str:
 
 
 def _count(log) -> int:  # type: ignore[no-untyped-def]
-    return sum(1 for _ in log.read("prediction-made", 0, 10_000))
+    return sum(1 for _ in log.read("prediction-made", {}, 10_000))
 
 
 def _again(call) -> None:  # type: ignore[no-untyped-def]

@@ -1,7 +1,6 @@
 """Reads the event log of a platform for people: payloads by their contracts, dead letters with their reasons."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,16 @@ from google.protobuf.message import DecodeError
 from radloop.consumer import dead_letter_topic
 from radloop.contracts.topics import TOPICS
 from radloop.errors import NotFound
-from radloop.events import EventLog, Stored, open_event_log
+from radloop.events import EventLog, Stored, open_event_log, read_on
 from radloop.messages import Record
 from standalone.layout import Layout
 
 DEAD_LETTERS = ".dlq"
 _REPLAYED_BY = "radloop-dlq"
-_BATCH = 500
 _REASON_HEADERS = ("dlq_reason", "dlq_topic", "dlq_group")
+
+Places = dict[str, dict[int, int]]
+"""Next offset, by topic and partition."""
 
 
 def open_log(layout: Layout) -> EventLog:
@@ -68,14 +69,7 @@ def as_dict(stored: Stored) -> dict[str, Any]:
     }
 
 
-def read_all(log: EventLog, topic: str, offset: int = 0) -> Iterator[Stored]:
-    """Read a topic to its end."""
-    while batch := log.read(topic, offset, _BATCH):
-        yield from batch
-        offset = batch[-1].offset + 1
-
-
-def read_new(log: EventLog, places: dict[str, int], only: str | None = None) -> list[Stored]:
+def read_new(log: EventLog, places: Places, only: str | None = None) -> list[Stored]:
     """Read what has come since the last call, in the order it came; ``places`` is moved on.
 
     Parameters
@@ -83,15 +77,13 @@ def read_new(log: EventLog, places: dict[str, int], only: str | None = None) -> 
     log
         The event log.
     places
-        Next offset of each topic; topics not in it begin at their start.
+        Next offset of each partition of each topic; what is not in it begins at its start.
     only
         Read this topic alone.
     """
     found = []
     for topic in [only] if only else log.topics():
-        for stored in read_all(log, topic, places.get(topic, 0)):
-            found.append(stored)
-            places[topic] = stored.offset + 1
+        found.extend(read_on(log, topic, places.setdefault(topic, {})))
     return sorted(found, key=lambda stored: stored.appended_at)
 
 
@@ -113,8 +105,8 @@ def dead_letters(log: EventLog) -> list[DeadLetter]:
     for topic in log.topics():
         if not topic.endswith(DEAD_LETTERS):
             continue
-        replayed = _replayed(log, topic)
-        for stored in read_all(log, topic):
+        replayed = log.committed(_REPLAYED_BY, topic)
+        for stored in read_on(log, topic, {}):
             headers = stored.record.headers
             letters.append(
                 DeadLetter(
@@ -122,7 +114,7 @@ def dead_letters(log: EventLog) -> list[DeadLetter]:
                     topic=headers.get("dlq_topic", original_topic(topic)),
                     group=headers.get("dlq_group", topic.removesuffix(DEAD_LETTERS).partition(".")[2]),
                     reason=headers.get("dlq_reason", ""),
-                    waits=stored.offset >= replayed,
+                    waits=stored.offset >= replayed.get(stored.partition, 0),
                 )
             )
     return letters
@@ -151,7 +143,7 @@ def replay(log: EventLog, topic: str | None = None, group: str | None = None) ->
         by_place.setdefault(dead_letter_topic(letter.topic, letter.group), []).append(letter)
     for place, letters in by_place.items():
         log.append([_original(letter) for letter in letters])
-        log.rewind(_REPLAYED_BY, place, letters[-1].stored.offset + 1)
+        log.rewind(_REPLAYED_BY, place, {each.stored.partition: each.stored.offset + 1 for each in letters})
     return chosen
 
 
@@ -159,16 +151,6 @@ def _original(letter: DeadLetter) -> Record:
     record = letter.stored.record
     headers = {name: value for name, value in record.headers.items() if name not in _REASON_HEADERS}
     return Record(topic=letter.topic, key=record.key, value=record.value, headers=headers)
-
-
-def _replayed(log: EventLog, topic: str) -> int:
-    """Return the first offset of a dead-letter topic that was not replayed: where its reader stands."""
-    consumer = log.consumer(_REPLAYED_BY, [topic])
-    try:
-        waiting = consumer.lag()[topic]
-    finally:
-        consumer.close()
-    return sum(1 for _ in read_all(log, topic)) - waiting
 
 
 def line_of(stored: Stored) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from radloop.contracts.topics import TOPICS
-from radloop.events import open_event_log
+from radloop.events import open_event_log, read_on
 from standalone.client import Client, operator_token
 from standalone.layout import SERVICES, Layout, read_platform
 
@@ -96,14 +96,12 @@ def events(survived) -> dict[str, list]:
     log = open_event_log(survived.events_url)
     found: dict[str, list] = {}
     for topic in log.topics():
-        seen, offset, kept = set(), 0, []
-        while batch := log.read(topic, offset, 500):
-            for stored in batch:
-                identity = (stored.record.headers["ce_source"], stored.record.headers["ce_id"])
-                if identity not in seen:
-                    seen.add(identity)
-                    kept.append(stored)
-            offset = batch[-1].offset + 1
+        seen, kept = set(), []
+        for stored in read_on(log, topic, {}):
+            identity = (stored.record.headers["ce_source"], stored.record.headers["ce_id"])
+            if identity not in seen:
+                seen.add(identity)
+                kept.append(stored)
         found[topic] = kept
     log.close()
     return found

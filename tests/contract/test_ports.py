@@ -43,6 +43,10 @@ class TestFakeObjects(ObjectsContract):
 
 class TestSqliteEventLog(EventLogContract):
     @pytest.fixture
+    def topic(self):
+        return "t"
+
+    @pytest.fixture
     def event_log(self, tmp_path):
         log = open_event_log(sqlite_url(tmp_path))
         yield log

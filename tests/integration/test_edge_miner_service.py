@@ -75,7 +75,7 @@ class Platform:
         self.log.append(records)
 
     def heard(self, cls: type[Protobuf]) -> list[Any]:
-        return [cls.FromString(stored.record.value) for stored in self.log.read(event_option(cls).topic, 0, 10_000)]
+        return [cls.FromString(stored.record.value) for stored in self.log.read(event_option(cls).topic, {}, 10_000)]
 
     def wait_for(self, cls: type[Protobuf], count: int) -> list[Any]:
         return self.wait_until(lambda: (found := self.heard(cls)) and len(found) >= count and found)
@@ -293,5 +293,5 @@ def test_cold_start_and_what_a_replay_brings_back(platform: Platform) -> None:
 def test_an_unknown_strategy_goes_to_the_dead_letters(platform: Platform) -> None:
     platform.start()
     platform.say(platform.configured(strategy="best"))
-    letters = platform.wait_until(lambda: platform.log.read("project-configured.edge-miner.dlq", 0, 10))
+    letters = platform.wait_until(lambda: platform.log.read("project-configured.edge-miner.dlq", {}, 10))
     assert "strategy-unknown" in letters[0].record.headers["dlq_reason"]

@@ -116,7 +116,7 @@ class Site:
         self.log.append([Record(option.topic, key, payload.SerializeToString(), envelope.headers())])
 
     def said(self, kind, **fields) -> list:
-        records = self.log.read(event_option(kind).topic, 0, 10_000)
+        records = self.log.read(event_option(kind).topic, {}, 10_000)
         payloads = [kind.FromString(stored.record.value) for stored in records]
         return [p for p in payloads if all(getattr(p, name) == value for name, value in fields.items())]
 

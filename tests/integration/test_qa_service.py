@@ -79,7 +79,7 @@ class Platform:
             for table in forget:
                 connection.execute(table.delete())
         for topic in WIRE.topics:
-            self.service.event_log.rewind("qa", topic, 0)
+            self.service.event_log.rewind("qa", topic, {0: 0})
         self.close()
         self.start()
 
@@ -113,7 +113,7 @@ class Platform:
             pass
 
     def said(self, topic: str) -> list:
-        return [SAID[topic].FromString(stored.record.value) for stored in self.service.event_log.read(topic, 0, 1000)]
+        return [SAID[topic].FromString(stored.record.value) for stored in self.service.event_log.read(topic, {}, 1000)]
 
     def get(self, path: str, headers: dict[str, str], status: int = 200):
         answer = self.client.get(path, headers=headers)
@@ -258,8 +258,8 @@ def test_a_control_label_names_no_prediction_and_is_measured_all_the_same(platfo
 
 def test_the_story_of_the_label_goes_on_in_what_is_said_about_it(platform):
     platform.hear(project(), study("c"), label(platform, "c", mask()))
-    (came,) = platform.service.event_log.read("label-submitted", 0, 10)
-    (went,) = platform.service.event_log.read("label-approved", 0, 10)
+    (came,) = platform.service.event_log.read("label-submitted", {}, 10)
+    (went,) = platform.service.event_log.read("label-approved", {}, 10)
     assert went.record.headers["ce_correlationid"] == came.record.headers["ce_correlationid"]
     assert went.record.headers["ce_causationid"] == came.record.headers["ce_id"]
     assert went.record.key == "study-c"
@@ -365,7 +365,7 @@ def test_what_a_reviewer_returns_comes_back_to_a_reviewer(platform):
     assert again["error"] == "review-step-impossible"
     # No comment leaves the site's store.
     for topic in SAID:
-        for stored in platform.service.event_log.read(topic, 0, 100):
+        for stored in platform.service.event_log.read(topic, {}, 100):
             assert b"tail" not in stored.record.value
 
 

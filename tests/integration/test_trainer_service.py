@@ -118,7 +118,7 @@ class Platform:
         return found
 
     def said(self, topic: str) -> list[Any]:
-        return [SAID[topic].FromString(stored.record.value) for stored in self.service.event_log.read(topic, 0, 100)]
+        return [SAID[topic].FromString(stored.record.value) for stored in self.service.event_log.read(topic, {}, 100)]
 
     def job(self, run_id: str) -> Path:
         return self.folder / "work" / run_id
@@ -273,7 +273,7 @@ def test_labels_become_models_though_the_trainer_is_restarted_in_mid_run(platfor
 
     # Everything told again says nothing again.
     for topic in WIRE.topics:
-        platform.service.event_log.rewind("trainer", topic, 0)
+        platform.service.event_log.rewind("trainer", topic, {0: 0})
     platform.restart()
     platform.turn()
     assert [len(platform.said(topic)) for topic in SAID] == [2, 2, 0]

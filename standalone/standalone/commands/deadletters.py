@@ -69,7 +69,7 @@ def show(
     from standalone.layout import Layout
 
     log = open_log(Layout(data))
-    found = log.read(dead_letter_topic(topic, service), number, 1)
+    found = log.read(dead_letter_topic(topic, service), {0: number}, 1)
     log.close()
     if not found or found[0].offset != number:
         raise NotFound("no-such-letter", expected="a dead letter as listed", got="none there", do="radloop dlq list")

@@ -41,13 +41,13 @@ def tail(
 
     from radloop.contracts.topics import TOPICS
     from radloop.errors import Invalid
-    from standalone.eventlog import DEAD_LETTERS, as_dict, line_of, open_log, read_new
+    from standalone.eventlog import DEAD_LETTERS, Places, as_dict, line_of, open_log, read_new
     from standalone.layout import Layout
 
     if topic is not None and topic not in TOPICS and not topic.endswith(DEAD_LETTERS):
         raise Invalid("topic-unknown", expected=f"one of {', '.join(TOPICS)}", got=topic, do="mend the name")
     log = open_log(Layout(data))
-    places: dict[str, int] = {}
+    places: Places = {}
     if not from_start:
         read_new(log, places, topic)
     try:

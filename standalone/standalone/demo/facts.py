@@ -5,7 +5,7 @@ from typing import Any
 
 from radloop.contracts.topics import TOPICS
 from radloop.events import EventLog
-from standalone.eventlog import DEAD_LETTERS, read_new
+from standalone.eventlog import DEAD_LETTERS, Places, read_new
 
 
 class Facts:
@@ -19,7 +19,7 @@ class Facts:
 
     def __init__(self, project_id: str) -> None:
         self._project_id = project_id
-        self._places: dict[str, int] = {}
+        self._places: Places = {}
         self._events: dict[str, list[Any]] = {name: [] for name in TOPICS}
         self.dead_letters = 0
 

@@ -84,7 +84,7 @@ class Platform:
     def said(self, topic: str) -> list[Record]:
         while self.service.relay.step():
             pass
-        return [stored.record for stored in self.service.event_log.read(topic, 0, 1000)]
+        return [stored.record for stored in self.service.event_log.read(topic, {}, 1000)]
 
     def picture(self) -> dict:
         """Everything a person can read of the catalogue."""

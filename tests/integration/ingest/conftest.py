@@ -84,7 +84,7 @@ class Site:
         proto = {"study-ingested": ingest_pb2.StudyIngested, "study-rejected": ingest_pb2.StudyRejected}
         proto["study-withdrawn"] = ingest_pb2.StudyWithdrawn
         self.until(lambda: self.rows("SELECT count(*) FROM outbox") == [(0,)])
-        return [proto[topic].FromString(stored.record.value) for stored in self.service.event_log.read(topic, 0, 1000)]
+        return [proto[topic].FromString(stored.record.value) for stored in self.service.event_log.read(topic, {}, 1000)]
 
     def rows(self, statement: str) -> list:
         """Read the service's database."""

@@ -136,7 +136,7 @@ class Site:
 
     def said(self) -> list:
         return [
-            ingest_pb2.StudyIngested.FromString(one.record.value) for one in self.log.read("study-ingested", 0, 1000)
+            ingest_pb2.StudyIngested.FromString(one.record.value) for one in self.log.read("study-ingested", {}, 1000)
         ]
 
 
@@ -192,7 +192,7 @@ def test_killed_at_a_named_point(site, kill_at):
 
 def _check_events(site: Site) -> None:
     """A record may be published twice with the same id (at least once); no effect is there twice."""
-    records = [one.record for one in site.log.read("study-ingested", 0, 1000)]
+    records = [one.record for one in site.log.read("study-ingested", {}, 1000)]
     by_id = {record.headers["ce_id"]: record for record in records}
     events = [ingest_pb2.StudyIngested.FromString(record.value) for record in by_id.values()]
     case_ids = [case.case_id for event in events for case in event.cases]

@@ -146,7 +146,7 @@ class Site:
         """Return what the service has said on a topic."""
         while self.service.relay.step():
             pass
-        return [cls.FromString(stored.record.value) for stored in self.service.event_log.read(topic, 0, 10_000)]
+        return [cls.FromString(stored.record.value) for stored in self.service.event_log.read(topic, {}, 10_000)]
 
     def submitted(self) -> list[labeling_pb2.LabelSubmitted]:
         return self.said("label-submitted", labeling_pb2.LabelSubmitted)

@@ -8,7 +8,7 @@ from radloop.contracts.qa.v1 import qa_pb2
 from radloop.errors import NotFound
 from radloop.events import EventLog, open_event_log
 from radloop.messages import Envelope, Record
-from standalone.eventlog import as_dict, dead_letters, line_of, open_log, payload_of, read_new, replay
+from standalone.eventlog import Places, as_dict, dead_letters, line_of, open_log, payload_of, read_new, replay
 from standalone.layout import Layout
 
 
@@ -43,7 +43,7 @@ def test_unreadable_bytes_are_said_to_be_so(log: EventLog) -> None:
 
 
 def test_new_events_are_those_since_the_last_look(log: EventLog) -> None:
-    places: dict[str, int] = {}
+    places: Places = {}
     log.append([approval("case-1")])
     assert len(read_new(log, places)) == 1
     assert read_new(log, places) == []
@@ -61,7 +61,7 @@ def test_a_replayed_letter_is_the_original_record_once(log: EventLog) -> None:
     original = approval("case-1")
     log.append([buried(original), buried(approval("case-2"))])
     assert len(replay(log)) == 2
-    again = log.read("label-approved", 0, 10)[0].record
+    again = log.read("label-approved", {}, 10)[0].record
     assert (again.key, again.value, dict(again.headers)) == (original.key, original.value, dict(original.headers))
     assert replay(log) == []
     assert [letter.waits for letter in dead_letters(log)] == [False, False]

@@ -4,17 +4,20 @@ Readers watch ``PRAGMA data_version``, which changes when another connection com
 """
 
 import json
+import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from radloop.errors import RadloopError
 from radloop.events.port import Stored
 from radloop.messages import Record
 
 _WATCH_S = 0.02
 _BATCH = 100
+_PARTITION = 0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, offset INTEGER NOT NULL, key TEXT NOT NULL,
@@ -88,19 +91,40 @@ class SqliteEventLog:
         with self._lock:
             return [row[0] for row in self._connection.execute("SELECT topic FROM topics ORDER BY topic")]
 
-    def read(self, topic: str, offset: int, limit: int) -> list[Stored]:
-        """Return up to ``limit`` records of a topic from ``offset`` on, without a group."""
+    def read(self, topic: str, offsets: Mapping[int, int], limit: int) -> list[Stored]:
+        """Return up to ``limit`` records of a topic's one partition, without a group."""
         with self._lock:
-            return [stored for _, stored in _read(self._connection, topic, offset, limit)]
+            return [stored for _, stored in _read(self._connection, topic, offsets.get(_PARTITION, 0), limit)]
+
+    def offsets_at(self, topic: str, at_s: float) -> dict[int, int]:
+        """Return the first offset appended at ``at_s`` or later."""
+        with self._lock:
+            end = self._next_offset(topic)
+            if at_s == math.inf:
+                return {_PARTITION: end}
+            query = "SELECT min(offset) FROM records WHERE topic = ? AND appended_at >= ?"
+            found = self._connection.execute(query, (topic, at_s)).fetchone()[0]
+        return {_PARTITION: end if found is None else found}
 
     def consumer(self, group: str, topics: Sequence[str]) -> "SqliteConsumer":
         """Join a group; the embedded log has one consumer per group."""
         return SqliteConsumer(self._path, group, topics)
 
-    def rewind(self, group: str, topic: str, offset: int) -> None:
-        """Let a group read a topic again from ``offset``; takes effect when its consumer starts anew."""
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Return the offset at which a group goes on."""
+        query = "SELECT next_offset FROM positions WHERE consumer_group = ? AND topic = ?"
         with self._lock:
-            _save_positions(self._connection, group, [(topic, offset)])
+            row = self._connection.execute(query, (group, topic)).fetchone()
+        return {_PARTITION: row[0]} if row else {}
+
+    def rewind(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Let a group go on elsewhere; takes effect when its consumer starts anew."""
+        with self._lock:
+            _save_positions(self._connection, group, [(topic, offset) for offset in offsets.values()])
+
+    def trouble(self, group: str, heard: Sequence[str], said: Sequence[str]) -> RadloopError | None:
+        """Find none: the file is open and has whatever topic is appended to."""
+        return None
 
     def close(self) -> None:
         """Close the file."""
@@ -144,6 +168,10 @@ class SqliteConsumer:
             if time.monotonic() >= deadline:
                 return []
             time.sleep(_WATCH_S)
+
+    def holds(self, stored: Stored) -> bool:
+        """Return true: there is no other replica."""
+        return True
 
     def commit(self, handled: Sequence[Stored]) -> None:
         """Remember the place after these records."""
