@@ -39,11 +39,11 @@ LIMIT_S = 60.0
 class Platform:
     """Everything around edge-miner: says what the other services would say, reads what edge-miner says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         self.settings = EdgeMinerSettings(
             shared=SharedSettings(
                 events_url=f"sqlite:///{folder}/events.db",
-                database_url=f"sqlite:///{folder}/state",
+                database_url=database_url,
                 objects_url=f"file:///{folder}/objects",
                 auth_url=f"token:{folder}/secret",
             ),
@@ -173,8 +173,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    site = Platform(tmp_path)
+def platform(tmp_path: Path, database_url: str) -> Iterator[Platform]:
+    site = Platform(tmp_path, database_url)
     yield site
     if site.service is not None:
         site.stop()

@@ -55,11 +55,11 @@ def stray(array: np.ndarray) -> np.ndarray:
 class Platform:
     """A `qa` whose loops are turned by hand."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, database_url: str, **settings: object) -> None:
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
-            database_url=f"sqlite:///{folder / 'state'}",
+            database_url=database_url,
             objects_url=f"file:///{folder / 'objects'}",
             auth_url=f"token:{folder / 'secret'}",
             work_dir=folder / "work",
@@ -133,8 +133,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path):
-    platform = Platform(tmp_path)
+def platform(tmp_path, database_url):
+    platform = Platform(tmp_path, database_url)
     yield platform
     platform.close()
 

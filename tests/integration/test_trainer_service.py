@@ -50,12 +50,12 @@ SAID = {
 class Platform:
     """A `trainer` on a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
-            database_url=f"sqlite:///{folder / 'state'}",
+            database_url=database_url,
             objects_url=f"file:///{folder / 'objects'}",
             auth_url=f"token:{folder / 'secret'}",
             work_dir=folder / "work",
@@ -167,8 +167,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    platform = Platform(tmp_path)
+def platform(tmp_path: Path, database_url: str) -> Iterator[Platform]:
+    platform = Platform(tmp_path, database_url)
     yield platform
     for file in tmp_path.glob("work/*/process.json"):
         end(json.loads(file.read_text())["pid"])

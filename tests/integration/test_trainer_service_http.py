@@ -57,12 +57,12 @@ def mask(number: int) -> np.ndarray:
 class Site:
     """A service with one queued run on four cases of two channels; its loops are never turned, so no job starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
-            database_url=f"sqlite:///{folder / 'state'}",
+            database_url=database_url,
             objects_url=f"file:///{folder / 'objects'}",
             auth_url=f"token:{folder / 'secret'}",
             work_dir=folder / "work",
@@ -133,8 +133,8 @@ def project(project_id: str, *members: m.Member, version: int = 1) -> m.ProjectC
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
+def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    site = Site(tmp_path, database_url)
     yield site
     site.client.close()
     site.service.consumer.close()

@@ -19,6 +19,7 @@ from radloop.contracts.references.v1 import references_pb2
 from radloop.contracts.trainer.v1 import trainer_pb2
 from radloop.messages import Envelope, Record
 from radloop.settings import SharedSettings
+from radloop.testing.databases import ENGINES
 from radloop.wire import event_option
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,11 +37,11 @@ def digest(name: str) -> str:
 class Platform:
     """A control plane whose loops are turned by hand, and everybody else as records in its event log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
-            database_url=f"sqlite:///{folder / 'state'}",
+            database_url=database_url,
             objects_url=f"file:///{folder / 'objects'}",
             auth_url=f"token:{folder / 'secret'}",
             work_dir=folder / "work",
@@ -229,13 +230,13 @@ def everything_about_one_study():
     ]
 
 
-@pytest.fixture
-def make_platform(tmp_path):
+@pytest.fixture(params=ENGINES)
+def make_platform(request, tmp_path, make_database):
     """Make control planes in folders of their own; all are closed at the end."""
     made = []
 
     def make(name: str = "platform") -> Platform:
-        made.append(Platform(tmp_path / name))
+        made.append(Platform(tmp_path / name, make_database(request.param)))
         return made[-1]
 
     yield make

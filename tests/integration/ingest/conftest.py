@@ -98,10 +98,10 @@ class Site:
 
 
 @pytest.fixture
-def environment(tmp_path, monkeypatch):
+def environment(tmp_path, monkeypatch, database_url):
     for name, value in {
         "RADLOOP_EVENTS_URL": f"sqlite:///{tmp_path}/events.db",
-        "RADLOOP_DATABASE_URL": f"sqlite:///{tmp_path}/state",
+        "RADLOOP_DATABASE_URL": database_url,
         "RADLOOP_OBJECTS_URL": f"file:///{tmp_path}/objects",
         "RADLOOP_AUTH_URL": f"token:{tmp_path}/secret",
         "RADLOOP_WORK_DIR": f"{tmp_path}/work",

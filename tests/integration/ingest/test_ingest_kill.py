@@ -52,12 +52,12 @@ def slice_of(study: int, number: int) -> Dataset:
 class Site:
     """The service as a process of its own, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         self.folder, self.dicom_port, self.http_port = folder, free_port(), free_port()
         self.environment = {
             **os.environ,
             "RADLOOP_EVENTS_URL": f"sqlite:///{folder}/events.db",
-            "RADLOOP_DATABASE_URL": f"sqlite:///{folder}/state",
+            "RADLOOP_DATABASE_URL": database_url,
             "RADLOOP_OBJECTS_URL": f"file:///{folder}/objects",
             "RADLOOP_AUTH_URL": f"token:{folder}/secret",
             "RADLOOP_HTTP_PORT": str(self.http_port),
@@ -141,8 +141,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path):
-    one = Site(tmp_path)
+def site(tmp_path, database_url):
+    one = Site(tmp_path, database_url)
     yield one
     one.stop()
     one.http.close()

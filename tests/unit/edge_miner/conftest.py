@@ -40,6 +40,7 @@ from radloop.messages import Message
 from radloop.references import ObjectRef, Score, Split
 from radloop.sql import Database
 from radloop.testing import FakeObjects, FakeUnitOfWork
+from radloop.testing.databases import ENGINES
 
 PROJECT = "hippocampus"
 _BEFORE_READERS = (RoundKind.MODEL, RoundKind.COLD_START)
@@ -295,6 +296,7 @@ class FakeLedger:
 class FakeEdgeMinerUnitOfWork(FakeUnitOfWork):
     def __init__(self) -> None:
         super().__init__()
+        self.site = "site-1"
         self.projects = FakeProjects()
         self.cases = FakeCases()
         self.predictions = FakePredictions()
@@ -455,21 +457,33 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('edge-miner')}", "edge-miner")
-    database.migrate("edge_miner.adapters.migrations")
-    yield database
-    database.close()
+def migrated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Database]]:
+    """Return one migrated database per engine; no test commits anything to it."""
+    made: dict[str, Database] = {}
+
+    def of(engine: str) -> Database:
+        if engine not in made:
+            folder = tmp_path_factory.mktemp("edge-miner")
+            url = f"sqlite:///{folder}" if engine == "sqlite" else request.getfixturevalue("fresh_databases").make()
+            made[engine] = Database(url, "edge-miner")
+            made[engine].migrate("edge_miner.adapters.migrations")
+        return made[engine]
+
+    yield of
+    for database in made.values():
+        database.close()
 
 
-@pytest.fixture(params=["fake", "sqlite"])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    """A site on the fakes, and one on SQLite whose transaction is never committed."""
+@pytest.fixture(params=["fake", *ENGINES])
+def site(request: pytest.FixtureRequest, migrated: Callable[[str], Database]) -> Iterator[Site]:
+    """A site on the fakes, and one on either engine whose transaction is never committed."""
     if request.param == "fake":
         yield Site(FakeEdgeMinerUnitOfWork())
         return
-    database = request.getfixturevalue("migrated")
-    with EdgeMinerUnitOfWork(database, WIRE, source="/test/edge-miner") as uow:
+    database = migrated(request.param)
+    with EdgeMinerUnitOfWork(database, WIRE, source="/site-1/edge-miner") as uow:
         yield Site(uow)
 
 

@@ -34,7 +34,9 @@ def test_a_round_from_deployment_to_flags(site: Site) -> None:
     (each,) = site.rounds()
     assert each.state is RoundState.FLAGGED and each.round_number == 1
     assert (each.pool_size, each.patient_count, each.sample_size) == (10, 10, 10)
-    assert each.round_id == round_id_of(PROJECT, "deployment-1") and each.seed == round_seed(1, each.round_id)
+    # Two sites that work on one project never give a round the same id.
+    assert each.round_id != round_id_of("site-2", PROJECT, "deployment-1")
+    assert each.round_id == round_id_of("site-1", PROJECT, "deployment-1") and each.seed == round_seed(1, each.round_id)
     assert [flag.rank for flag in site.flagged] == [1, 2, 3, 4]
     assert Counter(flag.arm for flag in site.flagged) == {Arm.MINED: 2, Arm.CONTROL: 2}
     for flag in site.flagged:

@@ -30,8 +30,8 @@ MODEL = Model("p", "sha256:a", "m", REF, ModelState.SERVING, "why")
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}", "inference")
+def database(database_url):
+    database = Database(database_url, "inference")
     database.migrate("inference.adapters.migrations")
     yield database
     database.close()
@@ -42,8 +42,8 @@ def begin(database):
     return partial(InferenceSqlUnitOfWork, database, WIRE, source="/site-1/inference")
 
 
-def test_migrations_make_the_tables_the_code_reads():
-    assert_migrations_match("inference.adapters.migrations", METADATA)
+def test_migrations_make_the_tables_the_code_reads(database_url):
+    assert_migrations_match(database_url, "inference", "inference.adapters.migrations", METADATA)
 
 
 def test_rows_there_and_back(begin):

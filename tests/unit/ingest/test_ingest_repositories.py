@@ -22,17 +22,18 @@ from ingest.ports import Series, StoredCase, Study
 from radloop.references import ObjectRef, Split
 from radloop.sql import Database
 from radloop.testing import assert_migrations_match
+from radloop.testing.databases import ENGINES
 
 REF = ObjectRef("ingest/a/b", "sha256:0", 7)
 
 
-@pytest.fixture(params=["fake", "sql"])
-def state(request, uow, tmp_path):
+@pytest.fixture(params=["fake", *ENGINES])
+def state(request, uow, make_database):
     """A unit of work of either kind, open for the whole test."""
     if request.param == "fake":
         yield uow
         return
-    database = Database(f"sqlite:///{tmp_path}", "ingest")
+    database = Database(make_database(request.param), "ingest")
     database.migrate("ingest.adapters.migrations")
     with SqlIngestUnitOfWork(database, make_wire(), source="/site-1/ingest") as sql:
         yield sql
@@ -64,8 +65,8 @@ def formed(case_id="case-1", study_key="2.25.9"):
     )
 
 
-def test_migrations_make_these_tables():
-    assert_migrations_match("ingest.adapters.migrations", METADATA)
+def test_migrations_make_these_tables(database_url):
+    assert_migrations_match(database_url, "ingest", "ingest.adapters.migrations", METADATA)
 
 
 def test_headers_there_and_back(header):

@@ -27,6 +27,7 @@ from labeling.domain.vocabulary import FlagReason, LabelSource, Reading, ReturnR
 from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus
 from radloop.sql import Database
 from radloop.testing import assert_migrations_match
+from radloop.testing.databases import ENGINES
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 ME = Reader("reader-me", "me", may_read=True)
@@ -34,12 +35,12 @@ BOTH = dataclasses.replace(ME, may_adjudicate=True)
 REF = ObjectRef("labeling/s/c/v.nii", "sha256:1", 10)
 
 
-@pytest.fixture(params=["fake", "sql"])
-def uow(request, tmp_path, world) -> Iterator[Any]:
+@pytest.fixture(params=["fake", *ENGINES])
+def uow(request, make_database, world) -> Iterator[Any]:
     if request.param == "fake":
         yield world.uow
         return
-    database = Database(f"sqlite:///{tmp_path}", "labeling")
+    database = Database(make_database(request.param), "labeling")
     database.migrate("labeling.adapters.migrations")
     with LabelingUnitOfWork(database, WIRE, source="/test") as uow:
         yield uow
@@ -249,5 +250,5 @@ def test_withdrawal(uow) -> None:
     assert uow.studies.to_purge() is None and uow.studies.withdrawn("s")
 
 
-def test_the_migrations_make_these_tables() -> None:
-    assert_migrations_match("labeling.adapters.migrations", metadata)
+def test_the_migrations_make_these_tables(database_url: str) -> None:
+    assert_migrations_match(database_url, "labeling", "labeling.adapters.migrations", metadata)

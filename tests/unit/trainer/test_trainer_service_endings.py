@@ -1,10 +1,8 @@
 """How runs end and what they leave, on the real embedded database: answers, cancellation, withdrawn studies, repeats."""
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,8 +32,8 @@ START = m.StartRun(PROJECT, 1_000.0)
 class Site:
     """Handlers over the service's own unit of work, one transaction for each message; early events wait to be told again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(f"sqlite:///{folder}", "trainer")
+    def __init__(self, url: str) -> None:
+        self.database = Database(url, "trainer")
         self.database.migrate("trainer.adapters.migrations")
         self.handlers = {
             **HANDLERS,
@@ -82,38 +80,18 @@ class Site:
             return uow.runs.situation(PROJECT, 1_000.0)
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with the schema and nothing in it."""
-    folder = tmp_path_factory.mktemp("migrated")
-    Site(folder).database.close()
-    return folder / "trainer.db"
-
-
 @pytest.fixture
-def site(tmp_path: Path, migrated: Path) -> Iterator[Site]:
-    shutil.copy(migrated, tmp_path)
-    site = Site(tmp_path)
+def site(database_url: str) -> Iterator[Site]:
+    site = Site(database_url)
     yield site
     site.database.close()
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with a project, four training labels (its policy wants four) and one of validation."""
-    folder = tmp_path_factory.mktemp("told")
-    site = Site(folder)
+@pytest.fixture
+def ready(site: Site) -> Site:
+    """A project, four training labels (its policy wants four) and one of validation."""
     site.tell(PROJECT_1, *(study(n) for n in range(4)), study(4, Split.VALIDATION), *(approved(n) for n in range(5)))
-    site.database.close()
-    return folder / "trainer.db"
-
-
-@pytest.fixture
-def ready(tmp_path: Path, told: Path) -> Iterator[Site]:
-    shutil.copy(told, tmp_path)
-    site = Site(tmp_path)
-    yield site
-    site.database.close()
+    return site
 
 
 PROJECT_1 = m.ProjectConfigured(

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from radloop.messages import Message
 from radloop.references import Arm, CaseDice, ObjectRef, SegmentState, SegmentStatus, Split
 from radloop.sql import Database
 from radloop.testing import FakeObjects, FakeUnitOfWork, deliver
+from radloop.testing.databases import ENGINES
 from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.tables import METADATA
 from trainer.adapters.wire import WIRE
@@ -218,12 +218,12 @@ class Site:
         return self.uow.runs.situation(PROJECT, self.clock)
 
 
-@pytest.fixture(params=["memory", "sql"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(params=["memory", *ENGINES])
+def site(request: pytest.FixtureRequest, make_database: Callable[[str], str]) -> Iterator[Site]:
     if request.param == "memory":
         yield Site(FakeTrainer())
         return
-    database = Database(f"sqlite:///{tmp_path}", "trainer")
+    database = Database(make_database(request.param), "trainer")
     database.migrate("trainer.adapters.migrations")
     uow = SqlTrainer(database)
     yield Site(uow)

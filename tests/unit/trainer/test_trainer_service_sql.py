@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -39,16 +38,16 @@ PROJECT = m.ProjectConfigured(
 
 
 class Store:
-    """A database file; each use is one transaction, the file is opened anew for it."""
+    """A database; each use is one transaction, the database is opened anew for it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, url: str) -> None:
+        self._url = url
         database = self._open()
         database.migrate("trainer.adapters.migrations")
         database.close()
 
     def _open(self) -> Database:
-        return Database(f"sqlite:///{self._folder}", "trainer")
+        return Database(self._url, "trainer")
 
     def __enter__(self) -> TrainerSqlUnitOfWork:
         self._database = self._open()
@@ -63,8 +62,8 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    yield Store(tmp_path)
+def store(database_url: str) -> Iterator[Store]:
+    yield Store(database_url)
 
 
 def case(number: int, split: Split = Split.TRAIN, project_id: str = "p") -> TrainingCase:
@@ -95,8 +94,8 @@ def dataset(digest: str, *numbers: int) -> DatasetVersion:
     return DatasetVersion(digest, "p", items, sources, ObjectRef("trainer/p/datasets/d.json", digest, 5))
 
 
-def test_migrations_make_the_tables() -> None:
-    assert_migrations_match("trainer.adapters.migrations", METADATA)
+def test_migrations_make_the_tables(database_url: str) -> None:
+    assert_migrations_match(database_url, "trainer", "trainer.adapters.migrations", METADATA)
 
 
 def test_a_misspelt_setting_stops_the_start() -> None:

@@ -1,10 +1,8 @@
 """One service's database: a file of its own on SQLite, a schema of its own on PostgreSQL."""
 
 import importlib.resources
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,12 +10,14 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from radloop.errors import PermanentError, TemporaryError
-from radloop.sql.turns import Turns
+from radloop.errors import PermanentError, RadloopError
+from radloop.sql.bell import Bell
+from radloop.sql.outages import no_connection_free, translate_outages
+from radloop.sql.postgresql import open_postgresql, schema_of
+from radloop.sql.sqlite import open_sqlite
+from radloop.sql.turns import BUSY_TIMEOUT_S, READ_ONLY
 
-BUSY_TIMEOUT_S = 30
-_READ_ONLY = {"radloop_read_only": True}
-_HAS_TURN = "radloop_has_turn"
+POOL_SIZE = 8
 
 
 class Database:
@@ -26,32 +26,41 @@ class Database:
     Parameters
     ----------
     url : str
-        ``sqlite:///<folder>`` (embedded: the file is ``<folder>/<service>.db``) or an SQLAlchemy URL of PostgreSQL.
+        ``sqlite:///<folder>`` (embedded: the file is ``<folder>/<service>.db``) or
+        ``postgresql+psycopg://role:password@host:port/database`` (the schema is the service's name).
     service : str
         Name of the service; its file or schema.
+    pool_size : int
+        Most connections to PostgreSQL at a time, the relay's own not counted. Who finds none free waits, and is told
+        `Unavailable` at last.
+    busy_timeout_s : float
+        Longest wait for the turn to write.
+
+    Raises
+    ------
+    PermanentError
+        ``database-url-unknown``. A database that is away is no error here but at the first transaction.
 
     Notes
     -----
-    SQLite runs in WAL mode with ``synchronous=FULL``: a committed transaction outlives the process and the power.
-    Writers begin with BEGIN IMMEDIATE, so that a transaction never fails half-way for want of the lock.
+    On both engines one transaction of a service writes at a time, and readers see what was committed when they began:
+    see ``docs/adr/0006-one-writer-per-service.md``. A committed transaction outlives the process and the power.
     """
 
-    def __init__(self, url: str, service: str) -> None:
+    def __init__(
+        self, url: str, service: str, *, pool_size: int = POOL_SIZE, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
         self.service = service
-        self.outbox_changed = threading.Event()
+        self.outbox_changed = Bell()
         if url.startswith("sqlite:///"):
-            folder = Path(url.removeprefix("sqlite:///"))
-            folder.mkdir(parents=True, exist_ok=True)
-            self.engine = sa.create_engine(
-                f"sqlite:///{folder / service}.db", connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-            )
-            _prepare_sqlite(self.engine)
+            self.schema = None
+            self.engine = open_sqlite(url.removeprefix("sqlite:///"), service, busy_timeout_s)
+            reading: dict[str, Any] = {}
         elif url.startswith("postgresql"):
-            self.engine = sa.create_engine(
-                url,
-                pool_pre_ping=True,
-                connect_args={"options": f"-csearch_path={service.replace('-', '_')}"},
-            )
+            self.schema = schema_of(service)
+            self.engine = open_postgresql(url, service, pool_size, busy_timeout_s)
+            # A snapshot for the whole transaction, as SQLite gives it; a writer in disguise is refused.
+            reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         else:
             raise PermanentError(
                 "database-url-unknown",
@@ -59,28 +68,66 @@ class Database:
                 got=url.split(":", 1)[0] + ":…",
                 do="set RADLOOP_DATABASE_URL",
             )
+        translate_outages(self.engine)
+        self._reading = self.engine.execution_options(**{READ_ONLY: True}, **reading)
 
     @contextmanager
     def begin(self, *, read_only: bool = False) -> Iterator[sa.Connection]:
-        """Open a transaction; commit at the end, roll back on an error."""
-        engine = self.engine.execution_options(**_READ_ONLY) if read_only else self.engine
-        with engine.begin() as connection:
+        """Open a transaction; commit at the end, roll back on an error.
+
+        Raises
+        ------
+        Unavailable
+            The database is away, full or read-only, or others keep it busy.
+        """
+        with self.connect(read_only=read_only) as connection, connection.begin():
             yield connection
 
     def connect(self, *, read_only: bool = False) -> sa.Connection:
-        """Open a connection whose transaction the caller ends."""
-        engine = self.engine.execution_options(**_READ_ONLY) if read_only else self.engine
-        return engine.connect()
+        """Open a connection whose transaction the caller ends.
 
-    def migrate(self, package: str) -> None:
+        Raises
+        ------
+        Unavailable
+            As `begin`.
+        """
+        try:
+            return (self._reading if read_only else self.engine).connect()
+        except sa.exc.TimeoutError as error:
+            raise no_connection_free() from error
+
+    def trouble(self) -> str:
+        """Say why the database cannot be read now; empty when it can."""
+        try:
+            with self.begin(read_only=True) as connection:
+                connection.execute(sa.text("SELECT 1"))
+        except RadloopError as error:
+            return str(error)
+        return ""
+
+    def migrate(self, package: str, *, to: str = "head") -> None:
         """Bring the schema up to date by the Alembic revisions in ``<package>/versions``.
+
+        Replicas that start together take turns: the second finds nothing to do.
+
+        Parameters
+        ----------
+        package : str
+            Python package with the revisions.
+        to : str
+            Revision to stop at; tests of upgrades begin at an older one.
 
         Raises
         ------
         PermanentError
             When the database was written by a newer release.
+        Unavailable
+            As `begin`.
         """
         with importlib.resources.as_file(importlib.resources.files(package)) as folder, self.begin() as connection:
+            if self.schema is not None:
+                # An index over a million rows takes longer than any statement of a handler may.
+                connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
             known = {revision.revision for revision in script.walk_revisions()}
 
@@ -93,7 +140,7 @@ class Database:
                             got=str(current),
                             do="start the release that wrote this database, or a newer one",
                         )
-                return script._upgrade_revs("head", revision)  # the call Alembic's own env.py makes
+                return script._upgrade_revs(to, revision)  # the call Alembic's own env.py makes
 
             context = MigrationContext.configure(connection, opts={"fn": upgrade, "script": script})
             with Operations.context(context):
@@ -102,37 +149,4 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
-
-
-def _prepare_sqlite(engine: sa.Engine) -> None:
-    turns = Turns()
-
-    @sa.event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's documented way to take BEGIN into one's own hands
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def on_begin(connection: sa.Connection) -> None:
-        if connection.get_execution_options().get("radloop_read_only", False):
-            connection.exec_driver_sql("BEGIN")
-            return
-        if not turns.take(BUSY_TIMEOUT_S):
-            raise TemporaryError("database-busy", expected="a turn to write", got=f"none in {BUSY_TIMEOUT_S} s")
-        connection.info[_HAS_TURN] = True
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except BaseException:
-            pass_on(connection)
-            raise
-
-    # SQLAlchemy calls both just before the transaction ends; the next writer waits that long for SQLite's own lock.
-    @sa.event.listens_for(engine, "commit")
-    @sa.event.listens_for(engine, "rollback")
-    def pass_on(connection: sa.Connection) -> None:
-        if connection.info.pop(_HAS_TURN, False):
-            turns.give()
+        self.outbox_changed.close()

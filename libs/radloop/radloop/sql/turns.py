@@ -7,6 +7,12 @@ many seconds (six were measured with eight writers) while others write thousands
 import threading
 from collections import deque
 
+BUSY_TIMEOUT_S = 30.0
+"""Longest wait for the turn, on either engine."""
+
+READ_ONLY = "radloop_read_only"
+"""Execution option of a connection that needs no turn."""
+
 
 class Turns:
     """A lock that is handed to whoever has waited longest."""

@@ -44,7 +44,11 @@ class SqlUnitOfWork:
 
     def __enter__(self) -> Self:
         self.connection = self._database.connect(read_only=self._read_only)
-        self.connection.begin()
+        try:
+            self.connection.begin()
+        except BaseException:
+            self.connection.close()
+            raise
         return self
 
     def __exit__(

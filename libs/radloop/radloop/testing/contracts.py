@@ -1,75 +1,12 @@
 """Contract suites: one per port, run against every engine. A test module subclasses a suite and gives the engine as a fixture."""
 
 import math
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from radloop.errors import Conflict, Invalid, NotFound, PermanentError
 from radloop.events.port import Consumer, EventLog
 from radloop.messages import Record
-from radloop.objects.port import Objects
-from radloop.references import ObjectRef
-
-
-class ObjectsContract:
-    """What any object store must do. Needs the fixture ``objects``."""
-
-    def test_gives_back_what_was_put(self, objects: Objects) -> None:
-        ref = objects.put("a/b/c.bin", b"pixels")
-        assert objects.get(ref) == b"pixels"
-        assert ref.size_bytes == 6 and ref.digest.startswith("sha256:")
-
-    def test_same_bytes_again_change_nothing(self, objects: Objects) -> None:
-        assert objects.put("a/b", b"x") == objects.put("a/b", b"x")
-
-    def test_never_overwrites(self, objects: Objects) -> None:
-        ref = objects.put("a/b", b"x")
-        with pytest.raises(Conflict):
-            objects.put("a/b", b"y")
-        assert objects.get(ref) == b"x"
-
-    def test_one_winner_of_a_race(self, objects: Objects) -> None:
-        outcomes: list[str] = []
-
-        def put(data: bytes) -> None:
-            try:
-                objects.put("race", data)
-                outcomes.append("won")
-            except Conflict:
-                outcomes.append("lost")
-
-        threads = [threading.Thread(target=put, args=(bytes([n]),)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert outcomes.count("won") == 1
-
-    def test_missing_object(self, objects: Objects) -> None:
-        with pytest.raises(NotFound):
-            objects.get(ObjectRef("no/such", "sha256:0", 0))
-
-    def test_other_digest_is_damage(self, objects: Objects) -> None:
-        ref = objects.put("a", b"x")
-        with pytest.raises(PermanentError):
-            objects.get(ObjectRef(ref.key, "sha256:" + "0" * 64, 1))
-
-    def test_keys_by_prefix_and_delete(self, objects: Objects) -> None:
-        for key in ("s/1/a", "s/1/b", "s/10/a", "t/1"):
-            objects.put(key, key.encode())
-        assert objects.keys("s/1/") == ["s/1/a", "s/1/b"]
-        objects.delete("s/1/a")
-        objects.delete("s/1/a")
-        assert objects.keys("s/1/") == ["s/1/b"]
-
-    @pytest.mark.parametrize("key", ["../a", "/a", "a//b", "", ".hidden", "a/../b", "a b"])
-    def test_refuses_keys_that_are_paths(self, objects: Objects, key: str) -> None:
-        with pytest.raises(Invalid):
-            objects.put(key, b"x")
 
 
 def record(topic: str, key: str, number: int) -> Record:
