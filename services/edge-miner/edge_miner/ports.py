@@ -257,8 +257,9 @@ class Ledger(Protocol):
 
 
 class UnitOfWork(uow.UnitOfWork, Protocol):
-    """One transaction over everything this service owns."""
+    """One transaction over everything this service owns, at ``site``."""
 
+    site: str
     projects: Projects
     cases: Cases
     predictions: Predictions

@@ -285,6 +285,7 @@ class EdgeMinerUnitOfWork(SqlUnitOfWork):
     def __enter__(self) -> Self:
         """Begin, and set the repositories."""
         super().__enter__()
+        self.site = self._source.split("/")[1]
         self.projects = SqlProjects(self.connection)
         self.cases = SqlCases(self.connection)
         self.predictions = SqlPredictions(self.connection)

@@ -221,9 +221,9 @@ class Round:
         return replace(self, state=state, **changes)  # type: ignore[arg-type]
 
 
-def round_id_of(project_id: str, what: str) -> str:
-    """Return the id of a project's round for ``what`` (a deployment's sequence, a report): the same for a retry."""
-    return str(uuid.uuid5(_NAMESPACE, f"{project_id}/{what}"))
+def round_id_of(site: str, project_id: str, what: str) -> str:
+    """Return the id of a project's round at a site for ``what`` (a deployment's sequence, a report): the same for a retry."""
+    return str(uuid.uuid5(_NAMESPACE, f"{site}/{project_id}/{what}"))
 
 
 def round_seed(project_seed: int, round_id: str) -> int:

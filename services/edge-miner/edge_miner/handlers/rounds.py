@@ -48,7 +48,7 @@ def announce_round(event: ModelDeployed, uow: UnitOfWork, clock: Clock) -> list[
     number = uow.rounds.last_number(event.project_id) + 1
     if not event.serving_digest or 0 < project.selection.max_rounds < number:
         return []
-    round_id = round_id_of(event.project_id, f"deployment-{event.sequence}")
+    round_id = round_id_of(uow.site, event.project_id, f"deployment-{event.sequence}")
     uow.rounds.put(new_round(project, round_id, RoundKind.MODEL, number, event.serving_digest, clock()))
     return []
 

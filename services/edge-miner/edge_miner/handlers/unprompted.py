@@ -22,7 +22,7 @@ def start_cold(command: StartCold, uow: UnitOfWork, clock: Clock, quiet_s: float
     project = uow.projects.get(command.project_id)
     if project is None or not _wants_cold_start(project, uow, clock(), quiet_s):
         return []
-    round_id = round_id_of(project.project_id, "cold-start")
+    round_id = round_id_of(uow.site, project.project_id, "cold-start")
     cold = new_round(project, round_id, RoundKind.COLD_START, 0, "", clock())
     eligible = uow.cases.eligible(project.project_id)
     members = {case.case_id: PoolMember(case.case_id, case.study_key, case.patient_key) for case in eligible}
@@ -69,7 +69,7 @@ def flag_reported(event: EdgeCaseReported, uow: UnitOfWork, clock: Clock) -> lis
         raise NotYet(case_token(event.case_id))
     if project is None:
         raise NotYet(project_token(event.project_id))
-    round_id = round_id_of(event.project_id, f"report-{event.report_id}")
+    round_id = round_id_of(uow.site, event.project_id, f"report-{event.report_id}")
     if not case.eligible or uow.rounds.get(round_id) is not None:
         return []
     prediction = uow.predictions.get(event.case_id, project.serving_digest) if project.serving_digest else None
