@@ -23,14 +23,14 @@ Places = dict[str, dict[int, int]]
 
 
 def open_log(layout: Layout) -> EventLog:
-    """Open the event log of a data folder, whether its platform runs or not.
+    """Open the event log of a data folder: an embedded one whether its platform runs or not, Kafka while it runs.
 
     Raises
     ------
     NotFound
         There is none.
     """
-    if not layout.events_file.exists():
+    if layout.engines is None and not layout.events_file.exists():
         raise NotFound(
             "no-event-log",
             expected=f"an event log in {layout.folder}",

@@ -162,6 +162,8 @@ def report_of(
     choices, source
         What the demo was started with.
     """
+    if engines := layout.engines:
+        os.environ.update(engines.s3.credentials)  # where boto3 looks for them
     objects = open_objects(layout.objects_url)
 
     @lru_cache(maxsize=256)

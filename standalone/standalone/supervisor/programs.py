@@ -17,7 +17,9 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 def shared_environment(layout: Layout, triton_port: int) -> dict[str, str]:
     """Return the variables every service gets: this machine's engines in this folder."""
+    engines = layout.engines
     return {
+        **(engines.s3.credentials if engines else {}),
         "RADLOOP_SITE": layout.setup.site,
         "RADLOOP_EVENTS_URL": layout.events_url,
         "RADLOOP_OBJECTS_URL": layout.objects_url,
