@@ -2,13 +2,16 @@
 
 import os
 import time
+import uuid
 
 import pytest
+from kafka import KafkaAdminClient
 
 from radloop.events import open_event_log
 from radloop.objects import open_objects
 from radloop.testing import FakeObjects
-from radloop.testing.contracts import EventLogContract, ObjectsContract, sqlite_url
+from radloop.testing.contracts import EventLogContract, sqlite_url
+from radloop.testing.object_contract import ObjectsContract
 
 
 class TestFileObjects(ObjectsContract):
@@ -38,7 +41,8 @@ class TestFakeObjects(ObjectsContract):
         return FakeObjects()
 
     test_refuses_keys_that_are_paths = None  # the fake stores keys in a dictionary, where no key is a path
-    test_one_winner_of_a_race = None  # the fake serves one thread
+    # The fake serves one thread.
+    test_one_winner_of_a_race = test_one_winner_of_a_large_race = None
 
 
 class TestSqliteEventLog(EventLogContract):
@@ -51,3 +55,20 @@ class TestSqliteEventLog(EventLogContract):
         log = open_event_log(sqlite_url(tmp_path))
         yield log
         log.close()
+
+
+@pytest.mark.integration
+class TestKafkaEventLog(EventLogContract):
+    @pytest.fixture
+    def event_log(self, kafka):
+        log = open_event_log(kafka.url)
+        yield log
+        log.close()
+
+    @pytest.fixture
+    def topic(self, kafka):
+        name = f"contract-{uuid.uuid4().hex[:8]}"
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin.create_topics({name: {"num_partitions": 1}}, wait_for_metadata=True)
+        admin.close()
+        return name

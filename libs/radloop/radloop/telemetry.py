@@ -92,3 +92,5 @@ def configure_logging(level: str) -> None:
     # These libraries log identifiers or one line per request at INFO.
     for noisy in ("pynetdicom", "pydicom", "httpx", "httpcore", "uvicorn.access", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Its debug lines hold passwords, its errors come ten times a second while a broker is away; we say why, once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
