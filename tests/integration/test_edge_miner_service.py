@@ -27,6 +27,7 @@ from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.service import Service
 from radloop.settings import SharedSettings
+from radloop.testing.databases import ENGINES
 from radloop.wire import event_option
 
 pytestmark = pytest.mark.integration
@@ -201,14 +202,19 @@ def _until_flagged(site: Platform, *, restart: bool) -> list[bytes]:
     return [flag.SerializeToString(deterministic=True) for flag in site.heard(edge.EdgeCaseFlagged)]
 
 
-def test_a_round_over_the_real_log_with_and_without_restarts(platform: Platform, tmp_path: Path) -> None:
-    flags = _until_flagged(platform, restart=True)
-    other = Platform(tmp_path / "undisturbed")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_round_over_the_real_log_with_and_without_restarts(
+    tmp_path: Path, make_database: Callable[[str], str], engine: str
+) -> None:
+    platform = Platform(tmp_path / "disturbed", make_database(engine))
+    other = Platform(tmp_path / "undisturbed", make_database(engine))
     try:
+        flags = _until_flagged(platform, restart=True)
         assert _until_flagged(other, restart=False) == flags
     finally:
-        other.stop()
-        other.log.close()
+        for each in (platform, other):
+            each.stop()
+            each.log.close()
     assert len(flags) == 8
 
 

@@ -24,6 +24,7 @@ from radloop.imaging import Volume, write_nifti
 from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.settings import SharedSettings
+from radloop.testing.databases import ENGINES
 from radloop.wire import event_option
 
 pytestmark = pytest.mark.integration
@@ -390,9 +391,10 @@ def test_who_may_see_and_do_what(platform):
     assert platform.get("/v1/status", reader)["reviews"]["awaiting-second"] == 1
 
 
-def test_a_label_waits_for_the_prediction_it_names_but_not_for_ever(tmp_path):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_label_waits_for_the_prediction_it_names_but_not_for_ever(tmp_path, make_database, engine):
     for wait_s, expected in ((600.0, 0), (0.0, 1)):
-        platform = Platform(tmp_path / str(wait_s), prediction_wait_s=wait_s)
+        platform = Platform(tmp_path / str(wait_s), make_database(engine), prediction_wait_s=wait_s)
         platform.hear(project(), study("c"), label(platform, "c", mask(), prediction_id="prediction-c"))
         assert len(platform.said("label-approved")) == expected
         platform.hear(prediction(platform, "c", mask()))
@@ -403,8 +405,8 @@ def test_a_label_waits_for_the_prediction_it_names_but_not_for_ever(tmp_path):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_every_interleaving_ends_in_the_same_approval(tmp_path, order):
-    platform = Platform(tmp_path, prediction_wait_s=600)
+def test_every_interleaving_ends_in_the_same_approval(tmp_path, database_url, order):
+    platform = Platform(tmp_path, database_url, prediction_wait_s=600)
     events = [
         project(),
         study("c"),
@@ -427,8 +429,7 @@ def test_a_replay_from_the_start_says_nothing_twice(platform):
     assert {topic: platform.said(topic) for topic in SAID} == before
 
 
-def test_a_replay_into_an_empty_database_judges_the_same_way(tmp_path):
-    platform = Platform(tmp_path)
+def test_a_replay_into_an_empty_database_judges_the_same_way(platform):
     platform.hear(project(share=1.0), study("c"), label(platform, "c", stray(mask())))
     platform.hear(label(platform, "c", mask(), attempt=2))
     platform.hear(label(platform, "c", mask(), task_id="task-2", reader="reader-b", reading="READING_SECOND"))
@@ -439,7 +440,6 @@ def test_a_replay_into_an_empty_database_judges_the_same_way(tmp_path):
     platform.turn()
     after = [platform.said(topic) for topic in SAID]
     assert after == [said * 2 for said in before]
-    platform.close()
 
 
 def test_a_withdrawn_study_is_forgotten_and_stays_forgotten(platform):

@@ -334,8 +334,8 @@ def running(process_group: int) -> bool:
     return True
 
 
-def test_a_bad_plan_is_told_at_once_by_the_services_own_threads(tmp_path: Path) -> None:
-    platform = Platform(tmp_path)
+def test_a_bad_plan_is_told_at_once_by_the_services_own_threads(tmp_path: Path, database_url: str) -> None:
+    platform = Platform(tmp_path, database_url)
     platform.append(project(patch=[20, 20, 20]), *platform.cohort(range(2), range(2, 4)))
     platform.service.start()
     try:

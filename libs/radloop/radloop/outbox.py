@@ -1,44 +1,61 @@
 """The relay: publishes what handlers said, in the order they said it, at least once with the same id."""
 
-import json
 import time
-
-import sqlalchemy as sa
 
 from radloop.crash import crash_point
 from radloop.events.port import EventLog
-from radloop.messages import Record
 from radloop.sql.database import Database
-from radloop.sql.tables import messaging_tables
+from radloop.sql.outbox import open_outbox
 from radloop.telemetry import OUTBOX_OLDEST_S
 
-_OUTBOX = messaging_tables(sa.MetaData()).outbox
-_BATCH = 500
+BATCH_ROWS = 2000
+BATCH_BYTES = 4 * 2**20
 
 
 class Relay:
-    """Moves outbox rows to the event log. Rows are chosen by being there, never by a highest id."""
+    """Moves outbox rows to the event log.
+
+    Of a service's replicas one publishes; when it dies, hangs or closes another takes over.
+    """
 
     name = "outbox-relay"
     interval_s = 1.0
+    """Longest pause between two looks, should a wake-up be lost."""
 
     def __init__(self, database: Database, log: EventLog) -> None:
-        self._database, self._log = database, log
+        self._outbox, self._log = open_outbox(database), log
+        self._oldest_at: float | None = None
+        OUTBOX_OLDEST_S.set_function(self._oldest_s)
 
     def wait(self) -> None:
-        """Sleep until a unit of work has said something, at most ``interval_s``."""
-        self._database.outbox_changed.wait(self.interval_s)
+        """Sleep until a unit of work of any replica has said something, at most ``interval_s``."""
+        self._outbox.wait(self.interval_s)
 
     def step(self) -> bool:
-        """Publish one batch; return whether there was any."""
-        self._database.outbox_changed.clear()
-        with self._database.begin(read_only=True) as connection:
-            rows = connection.execute(sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(_BATCH)).all()
-        OUTBOX_OLDEST_S.set(time.time() - rows[0].created_at if rows else 0.0)
+        """Publish one batch; return whether there was any.
+
+        Raises
+        ------
+        TemporaryError
+            The database or the log is away; nothing is lost.
+        """
+        if not self._outbox.is_mine():
+            self._oldest_at = None
+            return False
+        rows = self._outbox.oldest(BATCH_ROWS, BATCH_BYTES)
+        self._oldest_at = rows[0].created_at if rows else None
         if not rows:
             return False
-        self._log.append([Record(topic=r.topic, key=r.key, value=r.value, headers=json.loads(r.headers)) for r in rows])
+        self._log.append([row.record for row in rows])
         crash_point("after-publish")
-        with self._database.begin() as connection:
-            connection.execute(_OUTBOX.delete().where(_OUTBOX.c.id.in_([row.id for row in rows])))
+        self._outbox.delete([row.id for row in rows])
         return True
+
+    def close(self) -> None:
+        """Let another replica publish."""
+        self._outbox.close()
+
+    def _oldest_s(self) -> float:
+        """Age of the oldest row when last looked; it goes on growing while a look or the log takes long."""
+        oldest_at = self._oldest_at
+        return 0.0 if oldest_at is None else max(0.0, time.time() - oldest_at)

@@ -85,6 +85,7 @@ class Service:
         if not any(thread.is_alive() for thread in self.threads):
             while self.relay.step():
                 pass
+            self.relay.close()
             self.consumer.close()
             self.event_log.close()
             self.database.close()

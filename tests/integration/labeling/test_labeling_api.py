@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from radloop.auth import Role, pseudonym
 from radloop.contracts.labeling.v1 import labeling_pb2
@@ -291,7 +292,7 @@ def test_withdrawal_deletes_everything_for_ever(site, ada, lead) -> None:
     assert ada.next()["case_id"] == "c2"
     assert site.dead_letters() == []
     with site.service.database.begin(read_only=True) as connection:
-        for table in connection.exec_driver_sql("select name from sqlite_master where type='table'").scalars().all():
+        for table in sa.inspect(connection).get_table_names():
             rows = connection.exec_driver_sql(f'select * from "{table}"').all()
             assert secret not in str(rows) and "note-of-c1" not in str(rows)
 

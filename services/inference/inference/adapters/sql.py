@@ -285,7 +285,7 @@ class SqlPredictionQueue:
             if connection.execute(first).first() is None:
                 return None
         with self._database.begin() as connection:
-            position = connection.execute(first.with_for_update(skip_locked=True)).scalar_one_or_none()
+            position = connection.execute(first).scalar_one_or_none()
             if position is None:
                 return None
             at_position = t.predictions.c.position == position

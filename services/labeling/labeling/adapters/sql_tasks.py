@@ -27,8 +27,8 @@ class SqlTasks:
         self._connection = connection
 
     def get(self, task_id: str) -> Task | None:
-        """Return the task, or None; locked (PostgreSQL: its row, SQLite: the database) until the transaction ends."""
-        return self._first(sa.select(tasks).where(tasks.c.task_id == task_id).with_for_update())
+        """Return the task, or None. Nobody changes it meanwhile: one transaction writes at a time."""
+        return self._first(sa.select(tasks).where(tasks.c.task_id == task_id))
 
     def add(self, task: Task) -> None:
         """Keep a new task."""
@@ -73,10 +73,8 @@ class SqlTasks:
         )
 
     def takeable(self, project_id: str, reader: Reader) -> Task | None:
-        """Return the most urgent open task the reader may take. On PostgreSQL a task that is just being taken is passed by."""
-        return self._first(
-            _takeable(project_id, reader).order_by(*_URGENCY).with_for_update(skip_locked=True, of=tasks)
-        )
+        """Return the most urgent open task the reader may take."""
+        return self._first(_takeable(project_id, reader).order_by(*_URGENCY))
 
     def outdated(self, project_id: str, before_round: int) -> Sequence[Task]:
         """Return open first readings of older rounds, those that readers reported excepted, that have no draft."""
