@@ -1,14 +1,23 @@
 """The object store: immutable objects by key, verified by digest. `RADLOOP_OBJECTS_URL` chooses the engine."""
 
+from pathlib import Path
+
 from radloop.errors import PermanentError
 from radloop.objects.files import FileObjects
-from radloop.objects.port import Objects
+from radloop.objects.port import Objects, StoredObject
 
-__all__ = ["Objects", "open_objects"]
+__all__ = ["Objects", "StoredObject", "open_objects"]
 
 
-def open_objects(url: str) -> Objects:
-    """Open the object store at ``file:///<folder>``.
+def open_objects(url: str, work_dir: Path | None = None) -> Objects:
+    """Open the object store at ``file:///<folder>`` or ``s3://<bucket>[/prefix][?endpoint=…]``.
+
+    Parameters
+    ----------
+    url
+        See `radloop.objects.s3_url` for the options of S3.
+    work_dir
+        Folder for local copies of objects, needed by who calls `Objects.path`.
 
     Raises
     ------
@@ -17,9 +26,13 @@ def open_objects(url: str) -> Objects:
     """
     if url.startswith("file:///"):
         return FileObjects(url.removeprefix("file://"))
+    if url.startswith("s3://"):
+        from radloop.objects.s3_url import open_s3  # boto3 takes a third of a second that a folder need not wait for
+
+        return open_s3(url, work_dir)
     raise PermanentError(
         "objects-url-unknown",
-        expected="file:///<folder>",
+        expected="file:///<folder> or s3://<bucket>",
         got=url.split(":", 1)[0] + ":…",
         do="set RADLOOP_OBJECTS_URL",
     )

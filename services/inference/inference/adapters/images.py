@@ -12,7 +12,7 @@ from inference.ports import Answer, Claimed
 from radloop.errors import Invalid
 from radloop.imaging import Volume, ras_from_lps, read_nifti, same_geometry, write_nifti
 from radloop.objects import Objects
-from radloop.objects.files import digest_of
+from radloop.objects.digests import digest_of
 from radloop.references import ObjectRef, Score
 
 
