@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def processes_file(self) -> Path:
-        """Who was started, by process id and start time, so that the next start can end what a crash left behind."""
+        """Who runs: name, process id, start time, readiness; the next start ends what a crash left behind."""
         return self.folder / "processes.json"
 
     @property

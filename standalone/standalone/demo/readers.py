@@ -27,6 +27,8 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self.acknowledged: list[str] = []
+        """Label versions the service said are stored."""
         self.failure: Exception | None = None
 
     def add(self, what: str) -> None:
@@ -116,7 +118,8 @@ class Reader(threading.Thread):
             "active_time_s": str(self._active_time_s(asked, offered is not None)),
         }
         label = write_nifti(Volume(drawn, image.affine_lps))
-        self._client.post(f"{path}/submit", form, files={"label": ("label.nii", label)})
+        made = self._client.post(f"{path}/submit", form, files={"label": ("label.nii", label)})
+        self._tally.acknowledged.append(made["label_version_id"])
         self._tally.add("corrected" if asked.attempt > 1 else asked.reading)
         if planted_error(self._seed, self._error_share, asked):
             self._tally.add("error")

@@ -188,8 +188,7 @@ class Supervisor:
                         got=process.last_lines() or "no word from it",
                         do=f"read {process.log_file}",
                     )
-                if what == "restarted":
-                    self._write_identities()
+                self._write_identities()
                 self._said(what, process.program.name, process)
             all_ready = all(process.ready for process in self.processes)
             if until_ready and all_ready:
@@ -214,7 +213,11 @@ class Supervisor:
         self._layout.processes_file.unlink(missing_ok=True)
 
     def _write_identities(self) -> None:
-        identities = [identity for process in self.processes if (identity := identity_of(process.pid))]
+        identities = [
+            {"name": process.program.name, "ready": process.ready, **identity}
+            for process in self.processes
+            if (identity := identity_of(process.pid))
+        ]
         unfinished = self._layout.processes_file.with_suffix(".new")
         unfinished.write_text(json.dumps(identities))
         unfinished.rename(self._layout.processes_file)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -151,7 +152,7 @@ def identity_of(pid: int) -> dict[str, float] | None:
         return None
 
 
-def end_leftovers(identities: list[dict[str, float]], *, patience_s: float) -> int:
+def end_leftovers(identities: list[dict[str, Any]], *, patience_s: float) -> int:
     """End processes of an earlier start that are still there; return how many there were."""
     left = []
     for identity in identities:
