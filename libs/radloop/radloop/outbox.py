@@ -24,6 +24,8 @@ class Relay:
 
     def __init__(self, database: Database, log: EventLog) -> None:
         self._outbox, self._log = open_outbox(database), log
+        self.active = False
+        """Whether this replica published last time it looked, and not another."""
         self._oldest_at: float | None = None
         OUTBOX_OLDEST_S.set_function(self._oldest_s)
 
@@ -39,7 +41,9 @@ class Relay:
         TemporaryError
             The database or the log is away; nothing is lost.
         """
-        if not self._outbox.is_mine():
+        self.active = False
+        self.active = self._outbox.is_mine()
+        if not self.active:
             self._oldest_at = None
             return False
         rows = self._outbox.oldest(BATCH_ROWS, BATCH_BYTES)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from radloop.contracts.control_plane.v1 import control_plane_pb2
 from radloop.errors import TemporaryError
-from radloop.events import EventLog, open_event_log
+from radloop.events import EventLog
 from radloop.messages import Envelope, Message, Record
 from radloop.outbox import Relay
 from radloop.sql import Database, SqlUnitOfWork, messaging_tables
