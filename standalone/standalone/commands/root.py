@@ -2,7 +2,20 @@
 
 import typer
 
-from standalone.commands import datasets, deadletters, demo, events, labels, models, platform, projects, studies
+from standalone.commands import (
+    backup,
+    database,
+    datasets,
+    deadletters,
+    demo,
+    events,
+    labels,
+    models,
+    platform,
+    projects,
+    studies,
+    topics,
+)
 
 app = typer.Typer(
     name="radloop",
@@ -33,3 +46,6 @@ app.add_typer(datasets.app, name="dataset")
 app.command()(studies.withdraw)
 app.add_typer(events.app, name="events")
 app.add_typer(deadletters.app, name="dlq")
+app.add_typer(backup.app, name="backup")
+app.add_typer(topics.app, name="topics")
+app.add_typer(database.app, name="database")
