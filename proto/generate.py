@@ -1,7 +1,8 @@
 """Generate everything that follows from the contracts in this directory.
 
-``python proto/generate.py`` writes the Python classes (``libs/radloop/radloop/contracts``), the AsyncAPI document and
-the event catalogue (``docs/reference``). ``--release`` renews ``released.binpb``, which ``buf breaking`` compares with.
+``python proto/generate.py`` writes the Python classes and the topics' settings (``libs/radloop/radloop/contracts``),
+the AsyncAPI document and the event catalogue (``docs/reference``). ``--release`` renews ``released.binpb``, which
+``buf breaking`` compares with.
 ``--into DIR`` writes the same tree elsewhere, so that a test can compare it with what is checked in.
 
 It is a program, not a package: contracts are generated when they change, never at run time.
@@ -61,7 +62,29 @@ def generated_files() -> dict[Path, bytes]:
             for path in sorted(package.rglob("*.py*"))
             if path.is_file()
         }
+        files[CONTRACTS / "topic_settings.py"] = topic_settings()
         return files | documents(read_catalogue(described.read_bytes()))
+
+
+def topic_settings() -> bytes:
+    """Write ``topics.yaml`` as a module, so that the installed library needs no file of the checkout."""
+    declared = yaml.safe_load((PROTO / "topics.yaml").read_text())
+    lines = [f"    {name!r}: {declared['defaults'] | own!r}," for name, own in sorted(declared["topics"].items())]
+    text = "\n".join(
+        [
+            '"""Generated from proto/topics.yaml by proto/generate.py; never edited."""',
+            "",
+            "from typing import Any",
+            "",
+            f"DEAD_LETTERS: dict[str, Any] = {declared['dead_letters']!r}",
+            "",
+            "TOPIC_SETTINGS: dict[str, dict[str, Any]] = {",
+            *lines,
+            "}",
+            "",
+        ]
+    )
+    return text.replace("'", '"').encode()
 
 
 def documents(catalogue: Catalogue) -> dict[Path, bytes]:

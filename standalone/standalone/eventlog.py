@@ -7,10 +7,9 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
-from radloop.consumer import dead_letter_topic
 from radloop.contracts.topics import TOPICS
 from radloop.errors import NotFound
-from radloop.events import EventLog, Stored, open_event_log, read_on
+from radloop.events import EventLog, Stored, dead_letter_topic, open_event_log, read_on
 from radloop.messages import Record
 from standalone.layout import Layout
 

@@ -63,8 +63,8 @@ def show(
 
         radloop dlq show label-submitted qa 0
     """
-    from radloop.consumer import dead_letter_topic
     from radloop.errors import NotFound
+    from radloop.events import dead_letter_topic
     from standalone.eventlog import as_dict, open_log
     from standalone.layout import Layout
 

@@ -25,6 +25,11 @@ DataOption = Annotated[
 ]
 DEFAULT_DATA = Path(".radloop")
 
+EventsUrlOption = Annotated[
+    str,
+    typer.Option("--url", envvar="RADLOOP_EVENTS_URL", help="Event log; that of the data folder, if left out."),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of a table for a person.")]
 
 ProjectOption = Annotated[str, typer.Option("--project", "-p", help="Project; the only one there is, if left out.")]

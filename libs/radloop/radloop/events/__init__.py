@@ -1,11 +1,11 @@
 """The event log: append, read, and consume by group. `RADLOOP_EVENTS_URL` chooses the engine."""
 
 from radloop.errors import PermanentError
-from radloop.events.port import Consumer, EventLog, Stored
+from radloop.events.port import Consumer, EventLog, Stored, dead_letter_topic
 from radloop.events.reading import read_on
 from radloop.events.sqlite import SqliteEventLog
 
-__all__ = ["Consumer", "EventLog", "Stored", "open_event_log", "read_on"]
+__all__ = ["Consumer", "EventLog", "Stored", "dead_letter_topic", "open_event_log", "read_on"]
 
 
 def open_event_log(url: str) -> EventLog:

@@ -8,6 +8,11 @@ from radloop.errors import RadloopError
 from radloop.messages import Record
 
 
+def dead_letter_topic(topic: str, group: str) -> str:
+    """Return the topic that keeps what ``group`` could not handle of ``topic``."""
+    return f"{topic}.{group}.dlq"
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A record at its place in the log."""

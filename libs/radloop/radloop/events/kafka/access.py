@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kafka import KafkaAdminClient
+from kafka.errors import GroupAuthorizationFailedError
 
 from radloop.errors import Unavailable
 

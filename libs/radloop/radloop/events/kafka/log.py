@@ -15,8 +15,9 @@ from kafka.structs import OffsetAndMetadata
 from radloop.errors import Conflict, RadloopError, Unavailable
 from radloop.events.kafka.access import lacking
 from radloop.events.kafka.address import KafkaAddress
+from radloop.events.kafka.clients import unavailable
 from radloop.events.kafka.consumer import KafkaGroupConsumer
-from radloop.events.kafka.probe import explain, probe
+from radloop.events.kafka.probe import probe
 from radloop.events.kafka.records import headers_of, stored_of, to_bytes
 from radloop.events.port import Stored
 from radloop.messages import Record
@@ -78,7 +79,7 @@ class KafkaEventLog:
         except (KafkaError, OSError) as error:
             if producer is not None:
                 self._forget_producer(producer)
-            raise self._unavailable(error) from error
+            raise unavailable(self._address, error) from error
 
     def _open_producer(self) -> KafkaProducer:
         with self._lock:
@@ -202,19 +203,7 @@ class KafkaEventLog:
             with kept.client() as client:
                 yield client
         except (KafkaError, OSError) as error:
-            raise self._unavailable(error) from error
-
-    def _unavailable(self, error: Exception) -> RadloopError:
-        return (
-            explain(error)
-            or probe(self._address)
-            or Unavailable(
-                "event-log-unavailable",
-                expected=f"Kafka at {self._address.bootstrap} to answer in time",
-                got=type(error).__name__,
-                do="look at the brokers: a partition may have no leader, or too few replicas in sync",
-            )
-        )
+            raise unavailable(self._address, error) from error
 
 
 class _Kept:
