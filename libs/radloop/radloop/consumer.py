@@ -5,18 +5,21 @@ temporary is tried again, what cannot be handled goes to the dead letters with i
 """
 
 import json
+import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from radloop.crash import crash_point
 from radloop.dispatch import Handler
-from radloop.errors import NotYet, PermanentError, RadloopError, TemporaryError
-from radloop.events.port import EventLog
-from radloop.messages import Envelope, Record
+from radloop.errors import NotYet, PermanentError, RadloopError, TemporaryError, Unavailable
+from radloop.events.port import EventLog, Stored, dead_letter_topic
+from radloop.messages import TYPE_PREFIX, TYPE_SUFFIX, Envelope, Record
 from radloop.sql.database import Database
 from radloop.sql.tables import messaging_tables
 from radloop.telemetry import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_SECONDS, PARKED, correlation_id, event_id, logger
@@ -26,12 +29,8 @@ log = logger(__name__)
 _PARKED = messaging_tables(sa.MetaData()).parked
 
 MAX_ATTEMPTS = 8
+MAX_DELAY_S = 10.0
 PARKED_RETRY_S = 30.0
-
-
-def dead_letter_topic(topic: str, group: str) -> str:
-    """Return the topic that keeps what ``group`` could not handle of ``topic``."""
-    return f"{topic}.{group}.dlq"
 
 
 class ConsumerLoop:
@@ -68,32 +67,43 @@ class ConsumerLoop:
         self._handlers, self._unit_of_work, self._stop = handlers, unit_of_work, stop
         self._first_delay_s = first_delay_s
         self._consumer = event_log.consumer(wire.group, wire.topics)
+        self._waiting: deque[Stored] = deque()
+        """Polled and not yet handled; what is left here by an error comes next."""
         self._retry_parked_at = 0.0
 
     def step(self, timeout_s: float = 0.5) -> bool:
         """Handle what has come; return whether anything had."""
-        batch = self._consumer.poll(timeout_s)
-        handled = []
-        for stored in batch:
-            if not self._deliver(stored.record):
-                break  # stopping: what was not handled comes again
-            handled.append(stored)
-            self._deliver_parked()
-        if handled:
-            crash_point("after-handler")
-        self._consumer.commit(handled)
+        if not self._waiting:
+            self._waiting.extend(self._consumer.poll(timeout_s))
+        busy = bool(self._waiting)
+        handled: list[Stored] = []
+        try:
+            while self._waiting:
+                stored = self._waiting[0]
+                holds = partial(self._consumer.holds, stored)
+                if holds():
+                    if not self._deliver(stored.record, holds):
+                        break  # stopping: what was not handled comes again
+                    handled.append(stored)
+                self._waiting.popleft()
+                self._deliver_parked()
+            if handled:
+                crash_point("after-handler")
+        finally:
+            self._consumer.commit(handled)
         self._deliver_parked()
         self._report_lag()
-        return bool(batch)
+        return busy
 
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
 
-    def _deliver(self, record: Record) -> bool:
-        """Handle one record to its end; return False when the service stops first."""
+    def _deliver(self, record: Record, holds: Callable[[], bool]) -> bool:
+        """Handle one record to its end, or until it is another replica's; return False when the service stops first."""
         try:
             envelope = Envelope.of(record)
+            _require_known_type(envelope, record)
             message = self._wire.decode(record)
         except PermanentError as error:
             self._bury(record, error)
@@ -112,12 +122,14 @@ class ConsumerLoop:
                     wait_s = max(delay_s, error.delay_s) if isinstance(error, TemporaryError) else delay_s
                     log.error("event not handled, trying again", topic=record.topic, attempt=attempt, wait_s=wait_s)
                     EVENTS_HANDLED.labels(record.topic, "retried").inc()
-                    if attempt == MAX_ATTEMPTS:
+                    if attempt >= MAX_ATTEMPTS and not isinstance(error, Unavailable):
                         self._bury(record, error)
                         return True
                 if self._stop.wait(wait_s):
                     return False
-                delay_s, attempt = min(delay_s * 2, 30.0), attempt + 1
+                if not holds():
+                    return True  # whose it is now reads it, too
+                delay_s, attempt = min(delay_s * 2, MAX_DELAY_S), attempt + 1
         finally:
             correlation_id.reset(tokens[0])
             event_id.reset(tokens[1])
@@ -131,7 +143,12 @@ class ConsumerLoop:
                     return
                 said = self._handlers[type(message)](message, uow)
                 uow.publish(*said)
-                uow.mark_seen(envelope)
+                try:
+                    uow.mark_seen(envelope)
+                except sa.exc.IntegrityError:
+                    # Another replica had the record as well, during a rebalance, and committed first.
+                    EVENTS_HANDLED.labels(record.topic, "repeated").inc()
+                    return
                 uow.commit()
         except NotYet as early:
             with self._unit_of_work(cause=envelope) as uow:
@@ -151,7 +168,7 @@ class ConsumerLoop:
             everything = False
             for row in rows:
                 record = Record(row.topic, row.key, row.value, json.loads(row.headers))
-                if not self._deliver(record):
+                if not self._deliver(record, _always):
                     return
                 with self._database.begin() as connection:
                     # Parked again during delivery means ready is false again: then the row stays.
@@ -185,3 +202,21 @@ class ConsumerLoop:
     def _report_lag(self) -> None:
         for topic, records in self._consumer.lag().items():
             CONSUMER_LAG.labels(topic).set(records)
+
+
+def _require_known_type(envelope: Envelope, record: Record) -> None:
+    """Refuse an event of another type than its topic's: a newer major version, or somebody else's event."""
+    known = f"{TYPE_PREFIX}{record.topic}{TYPE_SUFFIX}"
+    if envelope.type != known:
+        # What is no name of a type may be anything, and the reason is logged.
+        got = envelope.type if re.fullmatch(r"[a-z0-9.-]{1,100}", envelope.type) else "another type"
+        raise PermanentError(
+            "event-type-unknown",
+            expected=f"an event of the type {known}",
+            got=got,
+            do="update this service if the event comes from a newer release, then radloop dlq replay",
+        )
+
+
+def _always() -> bool:
+    return True

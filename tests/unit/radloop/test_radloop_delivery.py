@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 import sqlalchemy as sa
 
-from radloop.consumer import ConsumerLoop, dead_letter_topic
+from radloop.consumer import ConsumerLoop
 from radloop.contracts.control_plane.v1 import control_plane_pb2
 from radloop.dispatch import Dispatcher
 from radloop.errors import NotYet, PermanentError, TemporaryError
-from radloop.events import open_event_log
+from radloop.events import dead_letter_topic, open_event_log
 from radloop.messages import Envelope, Message, Record
 from radloop.outbox import Relay
 from radloop.sql import Database, SqlUnitOfWork, messaging_tables
