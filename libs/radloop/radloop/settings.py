@@ -31,10 +31,13 @@ class SharedSettings(BaseSettings):
     """Name of this site: lower-case letters, digits and "-". Part of every case's identity: never change it."""
 
     events_url: str
-    """Event log: sqlite:///<file>."""
+    """Event log: sqlite:///<file> or kafka://[user:password@]host:port[,host:port]?tls=true&ca=<file>&mechanism=SCRAM-SHA-512."""
 
     database_url: str
-    """State: sqlite:///<folder>, one file per service in it."""
+    """State: sqlite:///<folder>, one file per service in it, or postgresql+psycopg://role:password@host:port/database."""
+
+    database_pool_size: int = Field(default=8, ge=2, le=200)
+    """Most connections to PostgreSQL of one process; one more is the relay's."""
 
     objects_url: str
     """Object store: file:///<folder>."""

@@ -15,7 +15,7 @@ from radloop.sql import Database
 def build(settings: ControlPlaneSettings) -> Service:
     """Build the service: its database brought up to date, nothing started yet."""
     shared = settings.shared
-    database = Database(shared.database_url, "control-plane")
+    database = Database(shared.database_url, "control-plane", pool_size=shared.database_pool_size)
     database.migrate("control_plane.adapters.migrations")
     unit_of_work = partial(SqlControlPlane, database, WIRE, source=f"/{shared.site}/control-plane")
     dispatcher = Dispatcher(HANDLERS, unit_of_work)

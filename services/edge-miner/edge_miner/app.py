@@ -20,7 +20,7 @@ from radloop.sql import Database
 def build(settings: EdgeMinerSettings) -> Service:
     """Build the service, its schema up to date."""
     shared = settings.shared
-    database = Database(shared.database_url, "edge-miner")
+    database = Database(shared.database_url, "edge-miner", pool_size=shared.database_pool_size)
     database.migrate("edge_miner.adapters.migrations")
     unit_of_work = partial(EdgeMinerUnitOfWork, database, WIRE, source=f"/{shared.site}/edge-miner")
     clock = time.time

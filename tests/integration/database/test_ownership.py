@@ -119,7 +119,7 @@ def test_a_wrong_password_and_missing_rights_are_named_and_not_shown(admin_url, 
     wrong = Database(service_url(admin_url, "qa", "hunter2", "owned_"), "qa")
     with pytest.raises(Unavailable, match="a refusal of role or password") as refused:
         wrong.migrate("qa.adapters.migrations")
-    assert "hunter2" not in str(refused.value) and "refusal" in wrong.trouble()
+    assert "hunter2" not in str(refused.value) and "refusal" in str(wrong.check())
     wrong.close()
     foreign = Database(urls["qa"], "labeling")  # another service's password in the wrong place
     with pytest.raises(Unavailable, match="database apply"):
@@ -148,7 +148,7 @@ def test_the_command(postgresql, tmp_path):
     for service, own in urls.items():
         importlib.import_module(schema_of(service))
         database = Database(own, service)
-        assert database.trouble() == ""
+        assert database.check() is True
         database.close()
         assert sa.make_url(own).password not in made.output
     again = CliRunner().invoke(app, arguments)

@@ -96,14 +96,14 @@ class Database:
         except sa.exc.TimeoutError as error:
             raise no_connection_free() from error
 
-    def trouble(self) -> str:
-        """Say why the database cannot be read now; empty when it can."""
+    def check(self) -> bool | str:
+        """Return true when the database can be read, else in words why not."""
         try:
             with self.begin(read_only=True) as connection:
                 connection.execute(sa.text("SELECT 1"))
         except RadloopError as error:
             return str(error)
-        return ""
+        return True
 
     def migrate(self, package: str, *, to: str = "head") -> None:
         """Bring the schema up to date by the Alembic revisions in ``<package>/versions``.
