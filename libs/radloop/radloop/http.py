@@ -36,7 +36,8 @@ STATUS: dict[type[RadloopError], int] = {
 
 COOKIE = "radloop_token"
 
-Check = Callable[[], bool]
+Check = Callable[[], bool | str]
+"""True when ready; else False, or in words why not."""
 
 
 def create_http(title: str, authenticator: Authenticator, checks: Mapping[str, Check]) -> FastAPI:
@@ -80,8 +81,9 @@ def create_http(title: str, authenticator: Authenticator, checks: Mapping[str, C
     @app.get("/readyz", include_in_schema=False)
     def readyz(response: Response) -> dict[str, Any]:
         results = {name: check() for name, check in checks.items()}
-        response.status_code = 200 if all(results.values()) else 503
-        return {"status": "ok" if all(results.values()) else "not ready", "checks": results}
+        ready = all(result is True for result in results.values())
+        response.status_code = 200 if ready else 503
+        return {"status": "ok" if ready else "not ready", "checks": results}
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:

@@ -13,18 +13,20 @@ from fastapi import APIRouter, FastAPI
 from radloop.auth import open_authenticator
 from radloop.consumer import ConsumerLoop
 from radloop.dispatch import Handler
+from radloop.errors import TemporaryError
 from radloop.events import EventLog, open_event_log
 from radloop.http import Check, create_http
 from radloop.outbox import Relay
 from radloop.settings import SharedSettings
 from radloop.sql import Database
 from radloop.telemetry import WORKER_ERRORS, configure_logging, logger
+from radloop.watch import EventLogWatch
 from radloop.wire import Wire
 
 log = logger(__name__)
 
 _STOP_S = 10.0
-_MAX_DELAY_S = 30.0
+_MAX_DELAY_S = 5.0
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Service:
     event_log: EventLog
     consumer: ConsumerLoop
     relay: Relay
+    watch: EventLogWatch
     stop: threading.Event
     workers: Sequence[Worker] = ()
     on_start: Sequence[Callable[[], None]] = ()
@@ -65,9 +68,10 @@ class Service:
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start everything but HTTP."""
+        """Start everything but HTTP. Nothing here waits for the event log, so HTTP comes up, too, while that is away."""
         for call in self.on_start:
             call()
+        self._thread(self.watch.name, self.watch.step, 0.0, wait=lambda: self.watch.pause(self.stop.wait))
         self._thread("consumer", self.consumer.step, 0.0)
         self._thread(self.relay.name, self.relay.step, 0.0, wait=self.relay.wait)
         for worker in self.workers:
@@ -83,8 +87,11 @@ class Service:
         for thread in self.threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if not any(thread.is_alive() for thread in self.threads):
-            while self.relay.step():
-                pass
+            try:
+                while self.relay.step():
+                    pass
+            except TemporaryError as error:
+                log.warning("not everything published, the rest goes out after the next start", reason=error.code)
             self.relay.close()
             self.consumer.close()
             self.event_log.close()
@@ -99,14 +106,13 @@ class Service:
                 try:
                     busy = step()
                     delay_s = 0.5
+                    if not busy:
+                        wait() if wait else self.stop.wait(interval_s)
                 except Exception:  # a worker outlives its errors: they are counted, logged and tried again
                     WORKER_ERRORS.labels(name).inc()
                     log.error("worker step failed, trying again", worker=name, wait_s=delay_s)
                     self.stop.wait(delay_s)
                     delay_s = min(delay_s * 2, _MAX_DELAY_S)
-                    continue
-                if not busy:
-                    wait() if wait else self.stop.wait(interval_s)
 
         thread = threading.Thread(target=loop, name=name, daemon=True)
         thread.start()
@@ -148,7 +154,9 @@ def assemble(
     event_log = open_event_log(settings.events_url)
     stop = threading.Event()
     consumer = ConsumerLoop(event_log, database, wire, handlers, unit_of_work, stop)
-    http = create_http(f"radloop {name}", open_authenticator(settings.auth_url), checks or {})
+    watch = EventLogWatch(event_log, wire)
+    checks = {"events": watch.check, "database": database.check, **(checks or {})}
+    http = create_http(f"radloop {name}", open_authenticator(settings.auth_url), checks)
     for router in routers:
         http.include_router(router)
     return Service(
@@ -158,6 +166,7 @@ def assemble(
         event_log=event_log,
         consumer=consumer,
         relay=Relay(database, event_log),
+        watch=watch,
         stop=stop,
         workers=workers,
         on_start=on_start,

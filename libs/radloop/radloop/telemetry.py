@@ -20,6 +20,7 @@ HANDLER_SECONDS = Histogram("radloop_handler_seconds", "Seconds from decoding an
 CONSUMER_LAG = Gauge("radloop_consumer_lag_records", "Records not yet handled", ["topic"])
 OUTBOX_OLDEST_S = Gauge("radloop_outbox_oldest_seconds", "Age of the oldest row the relay has not published")
 PARKED = Gauge("radloop_parked_events", "Events that wait for something their service has not heard of")
+EVENT_LOG_TROUBLE = Gauge("radloop_event_log_trouble", "1 while the event log cannot be used; the service's log says why")
 WORKER_ERRORS = Counter("radloop_worker_errors_total", "Steps of a background worker that raised", ["worker"])
 
 
