@@ -1,7 +1,7 @@
 """One service's database: a file of its own on SQLite, a schema of its own on PostgreSQL."""
 
 import importlib.resources
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,8 @@ class Database:
     ) -> None:
         self.service = service
         self.outbox_changed = Bell()
+        self.on_close: list[Callable[[], None]] = []
+        """Called by `close`, e.g. to end a session beside the pool."""
         if url.startswith("sqlite:///"):
             self.schema = None
             self.engine = open_sqlite(url.removeprefix("sqlite:///"), service, busy_timeout_s)
@@ -148,5 +150,7 @@ class Database:
 
     def close(self) -> None:
         """Give all connections back."""
+        for call in self.on_close:
+            call()
         self.engine.dispose()
         self.outbox_changed.close()

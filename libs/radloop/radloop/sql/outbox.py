@@ -124,6 +124,7 @@ class PostgresqlOutbox:
         self._mine = False
         self._lock = lock_key(self._schema, "relay")
         self._channel = f"radloop_{self._schema}"
+        database.on_close.append(self.close)
 
     def is_mine(self) -> bool:
         """Whether this session has the lock."""
