@@ -40,7 +40,7 @@ def save_objects(objects: Objects, sealer: Sealer, folder: Path) -> tuple[dict[s
     """
     parts: dict[str, Sealed] = {}
     count = 0
-    left = objects.stored("")
+    left = objects.listing("")
     first = next(left, None)
     with sealer.writing(folder / OBJECTS_INDEX) as index:
         while first is not None:

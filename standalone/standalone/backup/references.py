@@ -9,8 +9,8 @@ from radloop.sql import Database
 from standalone.layout import Layout
 from standalone.setup import SERVICES
 
-# A key begins with the service that owns the object, and stands alone or in JSON.
-_KEY = re.compile(rf'(?:^|")((?:{"|".join(SERVICES)})/[^"\s]+)')
+# A key begins with the service that owns the object, and stands alone, in JSON, or in JSON within JSON.
+_KEY = re.compile(rf'(?:^|")((?:{"|".join(SERVICES)})/[^"\\\s]+)')
 
 
 def missing_objects(layout: Layout, stored: Collection[str]) -> dict[str, int]:

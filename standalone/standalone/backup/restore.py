@@ -35,13 +35,16 @@ def opener_of(backup: Path, *, passphrase: str | None, identity: str | None) -> 
 
     Raises
     ------
+    RadloopError
+        See `read_manifest`.
     Invalid
-        Neither was given, or the backup has no passphrase.
+        ``identity-needed``: neither was given, or the backup has no passphrase.
     Forbidden
         ``passphrase-wrong``.
     """
     if identity is not None:
         return Opener(identity)
+    read_manifest(backup)
     locked = backup / manifest.IDENTITY
     if passphrase is None or not locked.exists():
         raise Invalid(
