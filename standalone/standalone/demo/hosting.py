@@ -16,7 +16,7 @@ from standalone.layout import Layout, Platform, read_platform
 from standalone.setup import Engines
 from standalone.supervisor.process import tethered
 
-START_PATIENCE_S = 120.0
+START_PATIENCE_S = 240.0
 END_PATIENCE_S = 12.0
 
 

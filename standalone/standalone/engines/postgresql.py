@@ -32,7 +32,11 @@ class PostgresqlServer:
     @property
     def url(self) -> str:
         """The superuser's SQLAlchemy URL of the database ``postgres``."""
-        return f"postgresql+psycopg://{SUPERUSER}:{self.password}@{HOST}:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """Return the superuser's SQLAlchemy URL of a database."""
+        return f"postgresql+psycopg://{SUPERUSER}:{self.password}@{HOST}:{self.port}/{database}"
 
     def prepare(self) -> None:
         """Make the database cluster; one that is there stays.

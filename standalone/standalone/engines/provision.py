@@ -2,7 +2,7 @@
 
 from radloop.errors import PermanentError
 from standalone.engines.mirror import Mirror
-from standalone.engines.real import RealEngines
+from standalone.engines.real import DATABASE, RealEngines
 from standalone.layout import Layout
 from standalone.setup import Setup
 
@@ -15,6 +15,14 @@ def provision(engines: RealEngines, setup: Setup) -> None:
     RadloopError
         An engine refuses.
     """
+    from radloop.events.kafka.address import KafkaAddress
+    from radloop.events.kafka.topics import KafkaTopics
+    from radloop.events.topics import planned_topics
+    from radloop.sql.ownership import apply_ownership
+
+    topics = KafkaTopics(KafkaAddress.parse(engines.events_url), planned_topics())
+    topics.apply(topics.differences())
+    apply_ownership(engines.postgresql.url_of(DATABASE), engines.database_passwords)
 
 
 def mirror_of(layout: Layout) -> Mirror | None:
