@@ -53,7 +53,10 @@ class KafkaAddress:
         PermanentError
             When it is no such URL; the message quotes no part that may hold a password.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise _invalid("a URL of another form") from error
         credentials, _, places = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -181,10 +181,9 @@ class KafkaEventLog:
 
     def trouble(self, group: str, heard: Sequence[str], said: Sequence[str]) -> RadloopError | None:
         """Look whether a service can work: brokers, certificates, user and password, topics, rights."""
-        found = probe(self._address)
-        if found is not None:
-            return found
         try:
+            if found := probe(self._address):
+                return found
             with self._asking(self._admin) as admin:
                 return lacking(admin, self._address.user, group, heard, said)
         except RadloopError as error:
