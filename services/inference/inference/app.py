@@ -4,6 +4,7 @@ import socket
 from functools import partial
 
 from inference.adapters import http
+from inference.adapters.references import needed, retention
 from inference.adapters.sql import InferenceSqlUnitOfWork, SqlPredictionQueue
 from inference.adapters.triton import TritonServer
 from inference.adapters.wire import WIRE
@@ -13,7 +14,9 @@ from inference.domain.model import PredictionSettings
 from inference.handlers import HANDLERS
 from inference.settings import InferenceSettings
 from radloop.dispatch import Dispatcher
-from radloop.objects import open_objects
+from radloop.objects import answers, open_objects
+from radloop.objects.sweep import Sweeper
+from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble
 from radloop.sql import Database
 
@@ -21,7 +24,7 @@ from radloop.sql import Database
 def build(settings: InferenceSettings) -> Service:
     """Construct the service; nothing runs yet, and Triton may be away."""
     shared = settings.shared
-    database = Database(shared.database_url, "inference")
+    database = Database(shared.database_url, "inference", pool_size=shared.database_pool_size)
     database.migrate("inference.adapters.migrations")
     objects = open_objects(shared.objects_url)
     unit_of_work = partial(InferenceSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/inference")
@@ -64,6 +67,7 @@ def build(settings: InferenceSettings) -> Service:
         wait_s=settings.wait_s,
         bundle_limit_bytes=settings.bundle_limit_bytes,
     )
+    sweeper = Sweeper("inference", objects, unit_of_work, needed, retention(settings.keep_maps_days))
     return assemble(
         "inference",
         shared,
@@ -71,7 +75,8 @@ def build(settings: InferenceSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[http.router(api)],
+        routers=[http.router(api), sweep_router(sweeper)],
+        checks={"objects": partial(answers, objects)},
         workers=[
             Worker("models", keeper.step, 0.5),
             *(Worker(f"predictions-{number}", predicting.step, 0.2) for number in range(1, settings.in_flight + 1)),

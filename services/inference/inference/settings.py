@@ -25,6 +25,9 @@ class InferenceSettings(ServiceSettings):
     keep_embedding: bool = True
     """Whether embeddings are stored."""
 
+    keep_maps_days: float = Field(default=0.0, ge=0.0)
+    """Days after which `radloop objects sweep` removes uncertainty maps and embeddings; 0 keeps them. Masks and scores stay."""
+
     predict_timeout_s: float = Field(default=600.0, gt=0)
     """Seconds Triton may take for one case, waiting in its own queue included."""
 

@@ -12,6 +12,7 @@ from ingest.adapters.http import make_router
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
+from ingest.adapters.references import needed
 from ingest.adapters.sql import SqlIngestUnitOfWork
 from ingest.adapters.vault import Vault, load_site_key
 from ingest.adapters.wire import make_wire
@@ -19,7 +20,9 @@ from ingest.domain.messages import CheckSiteKey
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.settings import IngestSettings
 from radloop.dispatch import Dispatcher
-from radloop.objects import open_objects
+from radloop.objects import answers, open_objects
+from radloop.objects.sweep import Sweeper
+from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble
 from radloop.sql import Database
 
@@ -45,7 +48,7 @@ def build(settings: IngestSettings) -> Service:
     """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
-    database = Database(shared.database_url, NAME)
+    database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
     database.migrate("ingest.adapters.migrations")
     objects = open_objects(shared.objects_url)
     pseudonyms = Pseudonyms(load_site_key(settings.site_key_file))
@@ -92,12 +95,12 @@ def build(settings: IngestSettings) -> Service:
         wire=wire,
         handlers=bound,
         unit_of_work=unit_of_work,
-        routers=[router],
+        routers=[router, sweep_router(Sweeper(NAME, objects, unit_of_work, needed))],
         workers=[
             Worker("forming", forming.step, interval_s=0.2),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
         ],
-        checks={"dicom": lambda: door.port != 0},
+        checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},
         # Logging is configured after this function: what libraries log is switched off again when the service starts.
         on_start=[configure_libraries, receiver.sweep, door.open],
         on_stop=[door.close],

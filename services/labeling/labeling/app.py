@@ -5,13 +5,16 @@ from functools import partial
 from labeling.adapters import housekeeping, http
 from labeling.adapters.api import Api, Limits
 from labeling.adapters.clock import SystemClock
+from labeling.adapters.references import needed
 from labeling.adapters.sql import LabelingUnitOfWork
 from labeling.adapters.wire import WIRE
 from labeling.handlers import HANDLERS
 from labeling.ports import Clock
 from labeling.settings import LabelingSettings
 from radloop.dispatch import Dispatcher
-from radloop.objects import open_objects
+from radloop.objects import answers, open_objects
+from radloop.objects.sweep import Sweeper
+from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble
 from radloop.sql import Database
 
@@ -22,7 +25,7 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
     """Build the service; tests give their own clock."""
     shared = settings.shared
     time = clock or SystemClock()
-    database = Database(shared.database_url, "labeling")
+    database = Database(shared.database_url, "labeling", pool_size=shared.database_pool_size)
     database.migrate("labeling.adapters.migrations")
     objects = open_objects(shared.objects_url)
     unit_of_work = partial(LabelingUnitOfWork, database, WIRE, source=f"/{shared.site}/labeling")
@@ -40,7 +43,11 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[http.router(Api(dispatcher, unit_of_work, objects, time, limits))],
+        routers=[
+            http.router(Api(dispatcher, unit_of_work, objects, time, limits)),
+            sweep_router(Sweeper("labeling", objects, unit_of_work, needed)),
+        ],
+        checks={"objects": partial(answers, objects)},
         workers=[
             Worker("lease-expiry", partial(housekeeping.expire_leases, dispatcher), settings.expiry_interval_s),
             Worker("purge", partial(housekeeping.purge_study, dispatcher, unit_of_work, objects), _HOUSEKEEPING_S),

@@ -12,7 +12,7 @@ from qa.handlers import HANDLERS, Policy, record_examination
 from qa.settings import QaSettings
 from radloop.dispatch import Dispatcher
 from radloop.messages import Envelope, Message
-from radloop.objects import open_objects
+from radloop.objects import answers, open_objects
 from radloop.service import Service, Worker, assemble
 from radloop.sql import Database
 
@@ -22,7 +22,7 @@ NAME = "qa"
 def build(settings: QaSettings) -> Service:
     """Make the service, its database migrated."""
     shared = settings.shared
-    database = Database(shared.database_url, NAME)
+    database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
     database.migrate("qa.adapters.migrations")
     unit_of_work = partial(QaSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)
@@ -33,7 +33,8 @@ def build(settings: QaSettings) -> Service:
     def dispatch(command: Message, cause: Envelope | None) -> None:
         Dispatcher(handlers, partial(unit_of_work, cause=cause)).dispatch(command)
 
-    masks = StoredMasks(open_objects(shared.objects_url))
+    objects = open_objects(shared.objects_url)
+    masks = StoredMasks(objects)
     checker = Checker(read, masks, dispatch, settings.prediction_wait_s)
     return assemble(
         NAME,
@@ -43,5 +44,6 @@ def build(settings: QaSettings) -> Service:
         handlers=handlers,
         unit_of_work=unit_of_work,
         routers=[create_router(Dispatcher(handlers, unit_of_work), read)],
+        checks={"objects": partial(answers, objects)},
         workers=[Worker("checker", checker.step, settings.check_interval_s)],
     )

@@ -5,12 +5,15 @@ from functools import partial
 
 from radloop.dispatch import Dispatcher
 from radloop.jobs import open_jobs
-from radloop.objects import open_objects
+from radloop.objects import answers, open_objects
+from radloop.objects.sweep import Sweeper
+from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble
 from radloop.sql import Database
 from trainer.adapters.http import create_router
 from trainer.adapters.job_worker import JobWorker
 from trainer.adapters.policy_worker import PolicyWorker
+from trainer.adapters.references import needed
 from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.wire import WIRE
 from trainer.domain.messages import LabelApproved, StartRun
@@ -24,9 +27,9 @@ NAME = "trainer"
 def build(settings: TrainerSettings) -> Service:
     """Make the service, its database migrated."""
     shared = settings.shared
-    database = Database(shared.database_url, NAME)
+    database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
     database.migrate("trainer.adapters.migrations")
-    objects = open_objects(shared.objects_url)
+    objects = open_objects(shared.objects_url, shared.work_dir)
     unit_of_work = partial(TrainerSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)
     recipe = Recipe(
@@ -52,7 +55,11 @@ def build(settings: TrainerSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[create_router(dispatcher, unit_of_work, objects, job_worker.progress, shared.work_dir)],
+        routers=[
+            create_router(dispatcher, unit_of_work, objects, job_worker.progress, shared.work_dir),
+            sweep_router(Sweeper(NAME, objects, unit_of_work, needed)),
+        ],
+        checks={"objects": partial(answers, objects)},
         workers=[
             Worker("policy", policy_worker.step, settings.look_interval_s),
             Worker("jobs", job_worker.step, settings.look_interval_s),

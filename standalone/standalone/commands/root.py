@@ -11,6 +11,7 @@ from standalone.commands import (
     events,
     labels,
     models,
+    objects,
     platform,
     projects,
     studies,
@@ -45,6 +46,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="dataset")
 app.command()(studies.withdraw)
 app.add_typer(events.app, name="events")
+app.add_typer(objects.app, name="objects")
 app.add_typer(deadletters.app, name="dlq")
 app.add_typer(backup.app, name="backup")
 app.add_typer(topics.app, name="topics")

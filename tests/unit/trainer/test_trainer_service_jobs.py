@@ -47,7 +47,7 @@ class FileObjects(FakeObjects):
         super().__init__()
         self.folder = folder
 
-    def path(self, ref: Any) -> Path:
+    def path(self, ref: Any, hold: Path | None = None) -> Path:
         self.get(ref)
         return self.folder / ref.key
 

@@ -2,11 +2,20 @@
 
 from pathlib import Path
 
-from radloop.errors import PermanentError
+from radloop.errors import PermanentError, TemporaryError
 from radloop.objects.files import FileObjects
 from radloop.objects.port import Objects, StoredObject
 
-__all__ = ["Objects", "StoredObject", "open_objects"]
+__all__ = ["Objects", "StoredObject", "answers", "open_objects"]
+
+
+def answers(objects: Objects) -> bool:
+    """Whether the store answers now: what ``/readyz`` asks."""
+    try:
+        objects.check()
+    except TemporaryError:
+        return False
+    return True
 
 
 def open_objects(url: str, work_dir: Path | None = None) -> Objects:

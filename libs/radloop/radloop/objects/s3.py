@@ -23,7 +23,7 @@ from radloop.references import ObjectRef
 
 MULTIPART_BYTES = 32 * 2**20
 """Larger objects go in parts."""
-REFRESH_AFTER = timedelta(hours=1)
+REFRESH_AFTER = timedelta(minutes=1)
 """Age at which a `put` of the same bytes makes an object young again; the grace of a sweep must be longer."""
 
 _DIGEST, _AGAIN = "digest", "again"
@@ -215,7 +215,7 @@ class S3Objects:
                 **place,
                 CopySource=place,
                 MetadataDirective="REPLACE",
-                Metadata={_DIGEST: ref.digest, _AGAIN: datetime.now(UTC).isoformat(timespec="seconds")},
+                Metadata={_DIGEST: ref.digest, _AGAIN: datetime.now(UTC).isoformat()},
             )
         except ClientError as error:
             if status_of(error) != 404:  # swept meanwhile: the caller looks

@@ -46,7 +46,7 @@ def open_s3(url: str, work_dir: Path | None) -> S3Objects:
     region = options.get("region")
     cache = None
     if work_dir is not None:
-        cache = ObjectCache(work_dir / "objects", int(float(options.get("cache_gb", CACHE_BYTES / 2**30)) * 2**30))
+        cache = ObjectCache(work_dir / "object-cache", int(float(options.get("cache_gb", CACHE_BYTES / 2**30)) * 2**30))
     return S3Objects(
         _client(endpoint, region),
         bucket,

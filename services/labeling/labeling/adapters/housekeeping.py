@@ -1,7 +1,7 @@
 """Work the service does by itself: leases that ran out, objects of withdrawn studies, uploads nobody came to refer to."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from labeling.domain.messages import ExpireLeases, StudyPurged, UploadSwept
@@ -31,11 +31,15 @@ def purge_study(dispatcher: Dispatcher, unit_of_work: Callable[..., Any], object
 def sweep_upload(
     dispatcher: Dispatcher, unit_of_work: Callable[..., Any], objects: Objects, clock: Clock, abandoned_s: float
 ) -> bool:
-    """Delete one object that was announced long ago and that no label refers to; return whether there was one."""
+    """Delete one object that was announced long ago and that no label refers to; return whether there was one.
+
+    Its uploader may come back at this very moment: then the object is young again, and stays.
+    """
+    looked_at = datetime.now(UTC)
     with unit_of_work(read_only=True) as uow:
         key = uow.uploads.abandoned(clock.now() - timedelta(seconds=abandoned_s))
     if key is None:
         return False
-    objects.delete(key)
-    dispatcher.dispatch(UploadSwept(key))
+    if objects.discard(key, looked_at):
+        dispatcher.dispatch(UploadSwept(key))
     return True

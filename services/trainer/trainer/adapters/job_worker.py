@@ -3,6 +3,7 @@ restarted trainer goes on where it was: a job that is running is found by its ru
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from radloop.dispatch import Dispatcher
-from radloop.errors import NotFound
+from radloop.errors import PermanentError
 from radloop.jobs import Jobs, JobState
 from radloop.objects import Objects
 from radloop.references import CaseDice, ObjectRef
@@ -23,6 +24,10 @@ from trainer.domain.model import Run, RunState, bundle_key
 log = logger(__name__)
 
 _REASONS = {"bad-plan": TrainingFailure.BAD_PLAN, "diverged": TrainingFailure.DIVERGED}
+
+
+_HELD = "objects"
+"""Folder of a run with the copies its job reads, where the object store is not on this machine."""
 
 
 class JobWorker:
@@ -79,6 +84,7 @@ class JobWorker:
     def _look_after(self, run: Run) -> bool:
         if run.state is RunState.CANCELLED:
             self._jobs.cancel(run.run_id)
+            self._release(run)
             self._dispatcher.dispatch(NoteJobEnded(run.run_id))
             return True
         status = self._jobs.status(run.run_id)
@@ -95,24 +101,22 @@ class JobWorker:
             result = self._result(run)
             if result.get("reason") in _REASONS:
                 log.warning("training failed", run=run.run_id, reason=result["reason"], detail=result.get("detail", ""))
-                self._dispatcher.dispatch(RecordFailure(run.run_id, _REASONS[result["reason"]]))
-                return True
+                return self._fail(run, _REASONS[result["reason"]])
             if run.attempts >= self._max_attempts:
-                self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
-                return True
+                return self._fail(run, TrainingFailure.JOB_DIED)
             log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts)
         return self._start(run)
 
     def _start(self, run: Run) -> bool:
         plan = json.loads(run.plan)
-        try:
-            task = {"plan": plan, "plan_digest": run.plan_digest, "objects": self._places(plan), "output": "."}
-        except NotFound:
-            log.error("an object the plan names is gone", run=run.run_id)
-            self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.BAD_PLAN))
-            return True
         folder = self._work_dir / run.run_id
         folder.mkdir(parents=True, exist_ok=True)
+        try:
+            places = self._places(plan, folder / _HELD)
+        except PermanentError as error:
+            log.error("an object the plan names is gone or damaged", run=run.run_id, reason=error.code)
+            return self._fail(run, TrainingFailure.BAD_PLAN)
+        task = {"plan": plan, "plan_digest": run.plan_digest, "objects": places, "output": "."}
         unfinished = folder / "task.json.new"
         unfinished.write_text(json.dumps(task))
         unfinished.rename(folder / "task.json")
@@ -126,11 +130,22 @@ class JobWorker:
         self._dispatcher.dispatch(NoteStart(run.run_id))
         return True
 
-    def _places(self, plan: dict[str, Any]) -> dict[str, str]:
+    def _fail(self, run: Run, reason: TrainingFailure) -> bool:
+        self._release(run)
+        self._dispatcher.dispatch(RecordFailure(run.run_id, reason))
+        return True
+
+    def _release(self, run: Run) -> None:
+        """Let the copies of images go that were held for a job which has ended."""
+        shutil.rmtree(self._work_dir / run.run_id / _HELD, ignore_errors=True)
+
+    def _places(self, plan: dict[str, Any], hold: Path) -> dict[str, str]:
         references = [ref for item in plan["items"] for ref in (*item["images"], item["label"])]
         if plan["serving"]:
             references.append(plan["serving"])
-        return {ref["key"]: str(self._objects.path(ObjectRef(ref["key"], ref["digest"], 0))) for ref in references}
+        return {
+            ref["key"]: str(self._objects.path(ObjectRef(ref["key"], ref["digest"], 0), hold)) for ref in references
+        }
 
     def _result(self, run: Run) -> dict[str, Any]:
         """Return what the job said at its end, ``{}`` when that is nothing about this plan."""
@@ -148,9 +163,9 @@ class JobWorker:
         except (FileNotFoundError, KeyError, TypeError, ValueError):
             # Trying again would read the same: the run ends, or its project would wait for it for ever.
             log.warning("training job ended without a model of this plan", run=run.run_id)
-            self._dispatcher.dispatch(RecordFailure(run.run_id, TrainingFailure.JOB_DIED))
-            return True
+            return self._fail(run, TrainingFailure.JOB_DIED)
         bundle = self._objects.put(bundle_key(run.project_id, digest_of(data)), data)
+        self._release(run)
         self._dispatcher.dispatch(record(bundle=bundle))
         return True
 
