@@ -4,6 +4,7 @@ Every kind has a beginning of its own, and the search looks for beginnings: a va
 still found. Where the VR forbids text, the canary is of the VR: digits, a date of 1877, a time at 18:27:36, a UID.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 TEXT = "QXCNRY"
@@ -32,6 +33,7 @@ class Canaries:
     """
 
     origins: dict[str, str] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10_000)), repr=False)
 
     def _remember(self, value: str, origin: str) -> str:
         self.origins[value] = origin
@@ -47,7 +49,7 @@ class Canaries:
 
     def number(self, origin: str) -> str:
         """Return ten digits, which IS and DS take."""
-        return self._remember(f"{NUMBER}{self._next(10_000):04d}", origin)
+        return self._remember(f"{NUMBER}{next(self._numbers):04d}", origin)
 
     def uid(self, origin: str) -> str:
         """Return a valid UID."""
@@ -61,13 +63,8 @@ class Canaries:
 
     def time(self, origin: str) -> str:
         """Return a time as TM."""
-        return self._remember(f"{NUMBER}.91{self._next(10_000):04d}", origin)
+        return self._remember(f"{NUMBER}.91{next(self._numbers):04d}", origin)
 
     def date_time(self, origin: str) -> str:
         """Return a DT."""
         return self.date(origin) + self.time(origin)
-
-    def _next(self, limit: int) -> int:
-        number = sum(value.startswith(NUMBER) for value in self.origins)
-        assert number < limit, "no more numbers"
-        return number

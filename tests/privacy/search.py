@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from urllib.parse import quote
 
@@ -42,6 +43,7 @@ class Find:
         return f"{self.where}: {self.origin} as {self.form}: {self.context!r}"
 
 
+@cache
 def forms_of(text: str) -> dict[str, bytes]:
     """Return how a text may be written, by name. What stands around it may change its first and last Base64 letter."""
     utf8 = text.encode()
@@ -131,7 +133,7 @@ class Search:
                 yield Find(where, name, self._origins[value], _around(data, start, start + len(form)))
 
     def _hashes(self, where: str, data: bytes) -> Iterator[Find]:
-        for match in re.finditer(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(?![0-9a-f])", data):
+        for match in re.finditer(rb"[0-9a-f]{32,}", data):
             if found := self._digests.get(match[0].decode()):
                 value, algorithm = found
                 yield Find(where, algorithm, self._origins[value], _around(data, match.start(), match.end()))
@@ -161,15 +163,21 @@ def _beginnings() -> dict[str, bytes]:
 
 def _bounded() -> dict[str, re.Pattern[bytes]]:
     """Return the patterns of values that are too short to be found by themselves."""
-    before = r"(?:(?<![0-9A-Za-z.])|(?<=%[0-9A-F]{2}))"
     patterns = {
-        "number": rf"{before}{NUMBER}\d{{4}}(?![0-9A-Za-z])",
+        "number": rf"{NUMBER}{_apart(NUMBER)}\d{{4}}(?![0-9A-Za-z])",
         "time": rf"{NUMBER}\.91\d{{2,4}}",
         "time with colons": r"18:27:36[.,]91\d{4}",
-        "date": rf"{before}{YEAR}([-./]?)(0[1-9]|1[0-2])\1([01]\d|2[0-8])(?![0-9A-Za-z])",
-        "age": rf"(?<![0-9A-Za-z+/]){AGE}(?![0-9A-Za-z+/=])",
+        "date": rf"{YEAR}{_apart(YEAR)}([-./]?)(0[1-9]|1[0-2])\1([01]\d|2[0-8])(?![0-9A-Za-z])",
+        "age": rf"{AGE}{_apart(AGE)}(?![0-9A-Za-z])",
     }
     return {name: re.compile(pattern.encode()) for name, pattern in patterns.items()}
+
+
+def _apart(text: str) -> str:
+    """Return the condition that nothing of a longer word stands before ``text``, to be put behind it: a pattern is fast when it
+    begins with letters.
+    """
+    return rf"(?:(?<![0-9A-Za-z.]{text})|(?<=%[0-9A-F][0-9A-F]{text}))"
 
 
 def unpacked(where: str, data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes]]:
