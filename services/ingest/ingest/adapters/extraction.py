@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 
 from ingest.adapters.parsing import Parsed
 from ingest.adapters.values import number_of, text_of, texts_of, vector_of, whole_of
+from ingest.domain.modalities import term_of
 from ingest.domain.model import SliceHeader
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.quarantine import suspicion
@@ -65,7 +66,7 @@ def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
     ds = parsed.ds
     bits_stored = whole_of(ds, 0x00280101, 0)
     return SliceHeader(
-        modality=text_of(ds, 0x00080060),
+        modality=term_of(text_of(ds, 0x00080060)),
         sop_class_uid=parsed.sop_class_uid,
         transfer_syntax_uid=transfer_syntax_uid,
         image_type=texts_of(ds, 0x00080008),
