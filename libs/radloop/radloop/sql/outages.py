@@ -31,6 +31,7 @@ _STATES = {
     "53": ("want of memory or another resource", _LOOK),
     "55P03": (_NO_TURN, "look for a transaction that does not end: pg_stat_activity"),
     "57014": ("a statement that took too long", "look for what keeps the server busy: pg_stat_activity"),
+    "57P05": ("a session ended for being idle", ""),
     "57": ("a server that starts, stops or recovers", _LOOK),
     "58": ("a failure of its disk", _LOOK),
     "XX": ("an internal failure or damaged data", _LOOK),
