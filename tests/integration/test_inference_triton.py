@@ -340,6 +340,46 @@ def test_a_candidate_that_is_not_taken_is_unloaded(site, serving, triton):
     assert served in triton.client.loaded()
 
 
+def test_the_last_wish_wins_and_each_is_answered(site, triton):
+    def wish(sequence: int, digest: str) -> None:
+        wanted = control_plane_pb2.ModelPromoted(
+            model_name="wishes-model",
+            project_id="wishes",
+            model_digest=digest,
+            bundle=bundles[digest],
+            sequence=sequence,
+        )
+        site.hear(wanted)
+
+    def answers(*sequences: int) -> list[tuple[str, str, str]]:
+        said = [site.waits_for(inference_pb2.ModelDeployed, project_id="wishes", wish_sequence=n) for n in sequences]
+        return [
+            (inference_pb2.Deployment.Name(each.outcome), each.candidate_digest, each.serving_digest) for each in said
+        ]
+
+    site.configure("wishes")
+    archives = [write_sample_bundle(site.folder / f"wish-{seed}.zip", seed=20 + seed) for seed in range(3)]
+    refs = [site.store(f"trainer/wishes/{archive.name}", archive.read_bytes()) for archive in archives]
+    bundles = {ref.digest: ref for ref in refs}
+    first, second, third = bundles
+    wish(1, first)
+    assert answers(1) == [("DEPLOYMENT_SERVING", first, first)]
+    wish(2, second)
+    assert answers(2) == [("DEPLOYMENT_SERVING", second, second)]
+    # Back and forth while the third is loading, and while the first is loaded again.
+    wish(3, third)
+    loading = f"wishes-model-{third.removeprefix('sha256:')[:12]}"
+    wait_until(lambda: loading in triton.client.loaded(), "the third is loading")
+    wish(4, first)
+    wish(5, second)
+    serving = ("DEPLOYMENT_SERVING", second, second)
+    assert answers(5) == [serving]
+    outcomes = {outcome for outcome, _, _ in answers(3, 4)}
+    assert outcomes <= {"DEPLOYMENT_OVERTAKEN", "DEPLOYMENT_SERVING"}
+    newest = max(site.said(inference_pb2.ModelDeployed, project_id="wishes"), key=lambda each: each.sequence)
+    assert (newest.wish_sequence, newest.serving_digest) == (5, second)
+
+
 def test_a_brought_bundle_serves_and_its_members_disagree(site, triton):
     site.configure("brought")
     archive = write_sample_bundle(

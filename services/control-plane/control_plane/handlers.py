@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from control_plane.domain import messages
-from control_plane.domain.lineage import served_before
+from control_plane.domain.lineage import fulfilled, served_before
 from control_plane.domain.project import Project, check_may_appoint, known
 from control_plane.ports import UnitOfWork, WishKind
 from radloop.errors import Conflict, Invalid, NotFound
@@ -46,9 +46,13 @@ def promote_model(cmd: messages.PromoteModel, uow: UnitOfWork) -> list[Message]:
 
 
 def roll_back(cmd: messages.RollBack, uow: UnitOfWork) -> list[Message]:
-    """Wish for the model that served before."""
+    """Wish for the model that served before; while a wish is still unanswered, for what it was to replace."""
     project = known(uow.projects.get(cmd.project_id), cmd.project_id)
-    return [_wish(project, served_before(uow.registry.served(cmd.project_id)), WishKind.ROLL_BACK, cmd.by, uow)]
+    history = uow.registry.served(cmd.project_id)
+    newest = uow.wishes.newest(cmd.project_id)
+    if newest is not None:
+        history = fulfilled(history, uow.registry.answered(cmd.project_id), newest.sequence, newest.model_digest)
+    return [_wish(project, served_before(history), WishKind.ROLL_BACK, cmd.by, uow)]
 
 
 def serve_none(cmd: messages.ServeNone, uow: UnitOfWork) -> list[Message]:
@@ -69,12 +73,13 @@ def _wish(project: Project, digest: str, kind: WishKind, by: str, uow: UnitOfWor
                 do="list them: GET /v1/models?project_id=…; bring your own with `radloop models import`",
             )
         bundle = model.bundle
+    newest = uow.wishes.newest(project.project_id)
     said = messages.ModelPromoted(
         model_name=project.settings.model_name,
         project_id=project.project_id,
         model_digest=digest,
         bundle=bundle,
-        sequence=uow.wishes.newest_sequence(project.project_id) + 1,
+        sequence=newest.sequence + 1 if newest else 1,
     )
     uow.wishes.add(said, kind, by)
     uow.audit(by, f"model-{kind}", f"{project.project_id}/{digest or 'none'}")

@@ -35,11 +35,19 @@ class WishKind(StrEnum):
     SERVE_NONE = "serve-none"
 
 
+@dataclass(frozen=True)
+class Wish:
+    """A wish for a model to serve; an empty digest asks for none."""
+
+    sequence: int
+    model_digest: str
+
+
 class Wishes(Protocol):
     """What people asked for: models to serve, runs to start."""
 
-    def newest_sequence(self, project_id: str) -> int:
-        """Return the sequence of the newest wish for a model; 0 when there was none."""
+    def newest(self, project_id: str) -> Wish | None:
+        """Return the newest wish for a model, or None when there was none."""
         ...
 
     def add(self, said: messages.ModelPromoted, kind: WishKind, by: str) -> None:
@@ -165,6 +173,10 @@ class Registry(Protocol):
 
     def served(self, project_id: str) -> dict[str, list[str]]:
         """Return by site the digest that served after each deployment, oldest first; empty strings where none did."""
+        ...
+
+    def answered(self, project_id: str) -> dict[str, int]:
+        """Return by site the sequence of the newest wish it has answered; 0 where it has answered none."""
         ...
 
 

@@ -153,53 +153,49 @@ def take_model(event: ModelTrained, uow: InferenceUnitOfWork) -> list[Message]:
         return []
     if uow.models.get(event.project_id, event.model_digest) is None:
         _add_model(uow, event.project_id, event.model_digest, event.model_name, event.bundle, ModelState.WAITING)
-    uow.deployments.add(
-        PendingDeployment(
-            deployment_id=0,
-            project_id=event.project_id,
-            model_digest=event.model_digest,
-            cause=DeploymentCause.TRAINED,
-            passes=event.comparison.passes,
-            compared_with=event.comparison.serving_digest,
-            wish_sequence=0,
-        )
+    _load(
+        uow,
+        event.project_id,
+        event.model_digest,
+        DeploymentCause.TRAINED,
+        passes=event.comparison.passes,
+        compared_with=event.comparison.serving_digest,
     )
     return []
 
 
 def promote_model(event: ModelPromoted, uow: InferenceUnitOfWork) -> list[Message]:
-    """Move the traffic to the model a person wants, once it is loaded; to none at once. Older wishes are stale."""
+    """Move the traffic to the model a person wants, once it is loaded; to none, or to what serves, at once.
+
+    The last wish wins: those that still wait are overtaken, and said to be. Only a repeat is passed over in silence.
+    """
     if uow.projects.get(event.project_id) is None:
         raise NotYet(_project_token(event.project_id))
     traffic = uow.traffic.get(event.project_id)
     if event.sequence <= traffic.wish_sequence:
         return []
-    traffic = replace(traffic, wish_sequence=event.sequence)
+    model = uow.models.get(event.project_id, event.model_digest) if event.model_digest else None
+    if event.model_digest and model is None and event.bundle is None:
+        raise NotYet(_model_token(event.project_id, event.model_digest))
+    said = _overtake_wishes(uow, event.project_id)
+    traffic = replace(uow.traffic.get(event.project_id), wish_sequence=event.sequence)
     uow.traffic.save(traffic)
     if event.model_digest == traffic.serving_digest:
-        return []
+        outcome = Deployment.SERVING if event.model_digest else Deployment.NONE
+        return [*said, _say_unmoved(uow, event.project_id, model, outcome, event.sequence)]
     if not event.model_digest:
-        return [_move(uow, traffic, candidate=None, outcome=Deployment.NONE)]
-    if uow.models.get(event.project_id, event.model_digest) is None:
-        if event.bundle is None:
-            raise NotYet(_model_token(event.project_id, event.model_digest))
+        return [*said, _move(uow, traffic, candidate=None, outcome=Deployment.NONE, wish_sequence=event.sequence)]
+    if model is None:
         _add_model(uow, event.project_id, event.model_digest, event.model_name, event.bundle, ModelState.WAITING)
-    uow.deployments.add(
-        PendingDeployment(
-            deployment_id=0,
-            project_id=event.project_id,
-            model_digest=event.model_digest,
-            cause=DeploymentCause.PROMOTED,
-            passes=False,
-            compared_with="",
-            wish_sequence=event.sequence,
-        )
-    )
-    return []
+    _load(uow, event.project_id, event.model_digest, DeploymentCause.PROMOTED)
+    return said
 
 
 def import_model(cmd: ImportModel, uow: InferenceUnitOfWork) -> list[Message]:
-    """Keep a brought bundle and announce it; with `serve`, queue it to be loaded and to serve. Again: nothing new."""
+    """Keep a brought bundle and announce it; with `serve`, queue it to be loaded and to serve. Again: nothing new.
+
+    That it is to serve is a wish as any other: older ones that still wait are overtaken.
+    """
     if uow.projects.get(cmd.project_id) is None:
         raise NotFound(
             "project-unknown", expected="a project of this site", got="none", do="configure the project first"
@@ -209,26 +205,19 @@ def import_model(cmd: ImportModel, uow: InferenceUnitOfWork) -> list[Message]:
     model = uow.models.get(cmd.project_id, cmd.model_digest)
     if model is None:
         model = _add_model(uow, cmd.project_id, cmd.model_digest, cmd.model_name, cmd.bundle, ModelState.IMPORTED)
-        traffic = uow.traffic.get(cmd.project_id).unmoved()
-        uow.traffic.save(traffic)
-        said.append(_deployed(uow, traffic, model, Deployment.IMPORTED))
-    if cmd.serve and uow.traffic.get(cmd.project_id).serving_digest != cmd.model_digest:
-        uow.deployments.add(
-            PendingDeployment(
-                deployment_id=0,
-                project_id=cmd.project_id,
-                model_digest=cmd.model_digest,
-                cause=DeploymentCause.IMPORTED,
-                passes=False,
-                compared_with="",
-                wish_sequence=0,
-            )
-        )
+        said.append(_say_unmoved(uow, cmd.project_id, model, Deployment.IMPORTED))
+    if cmd.serve:
+        said += _overtake_wishes(uow, cmd.project_id)
+        if uow.traffic.get(cmd.project_id).serving_digest != cmd.model_digest:
+            _load(uow, cmd.project_id, cmd.model_digest, DeploymentCause.IMPORTED)
     return said
 
 
 def conclude_deployment(cmd: ConcludeDeployment, uow: InferenceUnitOfWork) -> list[Message]:
-    """Decide what becomes of a candidate that was loaded and tried, move the traffic if so, and say it."""
+    """Decide what becomes of a candidate that was loaded and tried, move the traffic if so, and say it.
+
+    One that a newer wish overtook while it was loading is gone, and its end is said.
+    """
     pending = uow.deployments.get(cmd.deployment_id)
     if pending is None:
         return []
@@ -238,17 +227,13 @@ def conclude_deployment(cmd: ConcludeDeployment, uow: InferenceUnitOfWork) -> li
     traffic = uow.traffic.get(pending.project_id)
     assert project is not None and model is not None  # a candidate is queued with both, and neither is ever removed
     outcome = outcome_of(pending, traffic, project.promotion, loaded=cmd.loaded)
-    if outcome is None:
-        return []
     serves_already = traffic.serving_digest == pending.model_digest
     if outcome is Deployment.SERVING and not serves_already:
-        return [_move(uow, traffic, candidate=model, outcome=outcome)]
+        return [_move(uow, traffic, candidate=model, outcome=outcome, wish_sequence=pending.answers_wish)]
     if not serves_already:
         state = ModelState.KEPT if outcome is Deployment.KEPT else ModelState.LOAD_FAILED
         uow.models.save(replace(model, state=state, detail=cmd.detail))
-    traffic = traffic.unmoved()
-    uow.traffic.save(traffic)
-    return [_deployed(uow, traffic, model, outcome)]
+    return [_say_unmoved(uow, pending.project_id, model, outcome, pending.answers_wish)]
 
 
 def forget_study(event: StudyWithdrawn, uow: InferenceUnitOfWork) -> list[Message]:
@@ -275,7 +260,39 @@ def _add_model(
     return model
 
 
-def _move(uow: InferenceUnitOfWork, traffic: Traffic, candidate: Model | None, outcome: Deployment) -> ModelDeployed:
+def _load(
+    uow: InferenceUnitOfWork,
+    project_id: str,
+    digest: str,
+    cause: DeploymentCause,
+    *,
+    passes: bool = False,
+    compared_with: str = "",
+) -> None:
+    """Queue a candidate to be loaded."""
+    wish_sequence = uow.traffic.get(project_id).wish_sequence
+    uow.deployments.add(PendingDeployment(0, project_id, digest, cause, passes, compared_with, wish_sequence))
+
+
+def _overtake_wishes(uow: InferenceUnitOfWork, project_id: str) -> list[Message]:
+    """End the wishes that still wait, and return what is said of them. Trained candidates stay: each gets its own answer."""
+    waiting = uow.deployments.of_project(project_id)
+    trained = {each.model_digest for each in waiting if each.cause is DeploymentCause.TRAINED}
+    said: list[Message] = []
+    for overtaken in waiting:
+        if overtaken.cause is DeploymentCause.TRAINED:
+            continue
+        uow.deployments.remove(overtaken.deployment_id)
+        model = uow.models.get(project_id, overtaken.model_digest)
+        if model is not None and model.state is ModelState.WAITING and model.model_digest not in trained:
+            uow.models.save(replace(model, state=ModelState.IMPORTED))
+        said.append(_say_unmoved(uow, project_id, model, Deployment.OVERTAKEN, overtaken.answers_wish))
+    return said
+
+
+def _move(
+    uow: InferenceUnitOfWork, traffic: Traffic, candidate: Model | None, outcome: Deployment, wish_sequence: int
+) -> ModelDeployed:
     """Move the traffic and return what is said of it."""
     former = uow.models.get(traffic.project_id, traffic.serving_digest) if traffic.serving_digest else None
     if former is not None:
@@ -284,11 +301,20 @@ def _move(uow: InferenceUnitOfWork, traffic: Traffic, candidate: Model | None, o
         uow.models.save(replace(candidate, state=ModelState.SERVING, detail=""))
     traffic = traffic.moved_to(candidate.model_digest if candidate else "")
     uow.traffic.save(traffic)
-    return _deployed(uow, traffic, candidate, outcome)
+    return _deployed(uow, traffic, candidate, outcome, wish_sequence)
+
+
+def _say_unmoved(
+    uow: InferenceUnitOfWork, project_id: str, candidate: Model | None, outcome: Deployment, wish_sequence: int = 0
+) -> ModelDeployed:
+    """Leave the traffic where it is and return what is said of a candidate."""
+    traffic = uow.traffic.get(project_id).unmoved()
+    uow.traffic.save(traffic)
+    return _deployed(uow, traffic, candidate, outcome, wish_sequence)
 
 
 def _deployed(
-    uow: InferenceUnitOfWork, traffic: Traffic, candidate: Model | None, outcome: Deployment
+    uow: InferenceUnitOfWork, traffic: Traffic, candidate: Model | None, outcome: Deployment, wish_sequence: int
 ) -> ModelDeployed:
     project = uow.projects.get(traffic.project_id)
     serving = uow.models.get(traffic.project_id, traffic.serving_digest) if traffic.serving_digest else None
@@ -302,6 +328,7 @@ def _deployed(
         previous_digest=traffic.previous_digest,
         bundle=serving.bundle if serving else None,
         candidate_bundle=candidate.bundle if candidate else None,
+        wish_sequence=wish_sequence,
     )
 
 

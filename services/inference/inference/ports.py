@@ -82,6 +82,10 @@ class Deployments(Protocol):
         """Return the one that waits longest, or None."""
         ...
 
+    def of_project(self, project_id: str) -> list[PendingDeployment]:
+        """Return a project's candidates, in the order they came."""
+        ...
+
     def remove(self, deployment_id: int) -> None:
         """Take a candidate out of the queue."""
         ...

@@ -13,6 +13,7 @@ from trainer.domain.comparison import compare
 from trainer.domain.dataset import canonical, digest_of, items_of, manifest_of
 from trainer.domain.messages import (
     CancelRun,
+    Deployment,
     EdgeCaseFlagged,
     LabelApproved,
     ModelDeployed,
@@ -103,6 +104,8 @@ def keep_serving(message: ModelDeployed, uow: TrainerUnitOfWork) -> list[Message
     serving = ServingModel(message.serving_digest, message.bundle, message.sequence)
     uow.runs.save_serving(message.project_id, serving)
     run = uow.runs.by_model(message.candidate_digest) if message.candidate_digest else None
+    if message.outcome is Deployment.OVERTAKEN:
+        return []  # about a person's wish for this model; what becomes of the run's own candidate is said apart
     if run is not None and run.state in (RunState.TRAINED, RunState.ANSWERED):
         uow.runs.save(run.after(Step.ANSWER))
     return []

@@ -54,6 +54,8 @@ def _state(model: dict[str, Any]) -> str:
     """Say in words where a model stands: an outcome is of the day it was tried, serving is of now."""
     if model["serving"]:
         return "serves"
+    if model["wanted"]:
+        return "wanted, being loaded"
     words = {"serving": "served before", "kept": "not better, not taken", "load-failed": "could not be loaded"}
     return words.get(model["outcome"], model["outcome"] or "")
 

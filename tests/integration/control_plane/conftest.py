@@ -196,7 +196,7 @@ def trained(run: int, test: list | None = None, serving: str = ""):
     )
 
 
-def deployed(sequence: int, serving: str, candidate: str, outcome: str = "SERVING", previous: str = ""):
+def deployed(sequence: int, serving: str, candidate: str, outcome: str = "SERVING", previous: str = "", wish: int = 0):
     name = candidate and references_pb2.ObjectRef(key=f"x/{candidate}.zip", digest=digest(candidate), size_bytes=10)
     return inference_pb2.ModelDeployed(
         model_name="hippocampus",
@@ -207,6 +207,7 @@ def deployed(sequence: int, serving: str, candidate: str, outcome: str = "SERVIN
         sequence=sequence,
         previous_digest=digest(previous) if previous else "",
         candidate_bundle=name or None,
+        wish_sequence=wish,
     )
 
 

@@ -185,6 +185,27 @@ def test_promote_roll_back_and_serve_none(project, story):
     assert said[2].bundle.digest == story.digest("m3")
 
 
+def test_a_wish_is_shown_until_it_is_answered_and_going_back_undoes_it(project, story):
+    def states():
+        models = project.get("/v1/models")["models"]
+        return [(each["outcome"], each["serving"], each["wanted"]) for each in models]
+
+    def back() -> str:
+        return project.post(f"/v1/projects/{PROJECT}/rollback").json()["model_digest"]
+
+    project.hear(story.trained(1), story.deployed(1, "m1", "m1"))
+    project.hear(
+        story.trained(2), story.deployed(2, "m2", "m2"), story.trained(3), story.deployed(3, "m2", "m3", "KEPT")
+    )
+    assert project.post(f"/v1/models/{story.digest('m3')}/promote", {"project_id": PROJECT}).json()["sequence"] == 1
+    assert states() == [("serving", False, False), ("serving", True, False), ("kept", False, True)]
+    assert back() == story.digest("m2")
+    project.hear(story.deployed(4, "m2", "m3", "OVERTAKEN", wish=1), story.deployed(5, "m2", "m2", wish=2))
+    assert states() == [("serving", False, False), ("serving", True, False), ("kept", False, False)]
+    assert back() == story.digest("m1")
+    assert [wanted for _, _, wanted in states()] == [True, False, False]
+
+
 def test_a_brought_model_is_in_the_registry(project, story):
     project.hear(story.deployed(1, "", "brought", "IMPORTED"))
     (model,) = project.get("/v1/models")["models"]

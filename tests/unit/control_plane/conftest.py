@@ -19,7 +19,7 @@ from control_plane.domain.configuration import (
     SplitPolicy,
     TrainingPolicy,
 )
-from control_plane.ports import RegisteredModel
+from control_plane.ports import RegisteredModel, Wish
 from radloop.testing import FakeUnitOfWork
 
 
@@ -42,8 +42,9 @@ class FakeWishes:
     made: list = field(default_factory=list)
     training_requests: list = field(default_factory=list)
 
-    def newest_sequence(self, project_id):
-        return max((said.sequence for said, _, _ in self.made if said.project_id == project_id), default=0)
+    def newest(self, project_id):
+        made = [said for said, _, _ in self.made if said.project_id == project_id]
+        return Wish(made[-1].sequence, made[-1].model_digest) if made else None
 
     def add(self, said, kind, by):
         self.made.append((said, kind, by))
@@ -104,6 +105,7 @@ class FakeRegistry:
     datasets: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
     history: dict = field(default_factory=dict)
+    answers: dict = field(default_factory=dict)
 
     def add_dataset(self, started):
         self.datasets[started.dataset_version] = started.items
@@ -135,9 +137,14 @@ class FakeRegistry:
 
     def add_deployment(self, site, deployed):
         self.history.setdefault((site, deployed.project_id), []).append(deployed.serving_digest)
+        answered = self.answers.setdefault(deployed.project_id, {})
+        answered[site] = max(answered.get(site, 0), deployed.wish_sequence)
 
     def served(self, project_id):
         return {site: served for (site, project), served in self.history.items() if project == project_id}
+
+    def answered(self, project_id):
+        return self.answers.get(project_id, {})
 
 
 class FakeControlPlane(FakeUnitOfWork):

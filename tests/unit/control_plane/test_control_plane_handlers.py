@@ -30,8 +30,8 @@ def trained(digest, test=()):
     )
 
 
-def deployed(sequence, serving, candidate, outcome=messages.Deployment.SERVING, bundle=BUNDLE):
-    return messages.ModelDeployed("hippocampus", "p", serving, candidate, outcome, sequence, "", bundle)
+def deployed(sequence, serving, candidate, outcome=messages.Deployment.SERVING, bundle=BUNDLE, wish=0):
+    return messages.ModelDeployed("hippocampus", "p", serving, candidate, outcome, sequence, "", bundle, wish)
 
 
 def test_a_project_is_said_when_it_changes(uow, settings):
@@ -60,6 +60,33 @@ def test_wishes_are_numbered(uow, settings):
     assert none == messages.ModelPromoted("hippocampus", "p", "", None, 3)
     assert [kind for _, kind, _ in uow.wishes.made] == [WishKind.PROMOTE, WishKind.ROLL_BACK, WishKind.SERVE_NONE]
     assert ("dora", "model-roll-back", "p/m1") in uow.audit_entries
+
+
+def back(uow):
+    (said,) = handle(uow, messages.RollBack("p", by="dora"))
+    return said.model_digest
+
+
+def test_going_back_undoes_the_newest_wish_whether_or_not_it_is_done(uow, settings):
+    configured(uow, settings)
+    handle(uow, *(trained(digest) for digest in ("m1", "m2", "m3")), deployed(1, "m1", "m1"), deployed(2, "m2", "m2"))
+    handle(uow, messages.PromoteModel("p", "m3", by="dora"))
+    assert back(uow) == "m2", "m3 is not loaded yet"
+    overtaken = messages.Deployment.OVERTAKEN
+    handle(uow, deployed(3, "m2", "m3", overtaken, wish=1), deployed(4, "m2", "m2", wish=2))
+    assert back(uow) == "m1"
+    assert back(uow) == "m2", "m1 is not loaded yet"
+    handle(uow, deployed(5, "m2", "m1", overtaken, wish=3), deployed(6, "m2", "m2", wish=4))
+    handle(uow, messages.ServeNone("p", by="dora"))
+    assert back(uow) == "m2"
+
+
+def test_going_back_counts_what_a_site_said_after_the_wish_as_done(uow, settings):
+    configured(uow, settings)
+    handle(uow, trained("m1"), trained("m2"), trained("m3"), deployed(1, "m1", "m1"), deployed(2, "m2", "m2"))
+    handle(uow, messages.PromoteModel("p", "m1", by="dora"), deployed(3, "m1", "m1", wish=1))
+    handle(uow, deployed(4, "m3", "m3"))
+    assert back(uow) == "m1"
 
 
 @pytest.mark.parametrize(

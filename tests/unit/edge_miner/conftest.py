@@ -393,8 +393,10 @@ class Site:
             cases=(m.IngestedCase(f"case-{number:04d}"),),
         )
 
-    def deployed(self, model: str, sequence: int, outcome: m.Deployment = m.Deployment.SERVING) -> m.ModelDeployed:
-        return m.ModelDeployed(PROJECT, model, outcome, sequence)
+    def deployed(
+        self, model: str, sequence: int, outcome: m.Deployment = m.Deployment.SERVING, wish: int = 0
+    ) -> m.ModelDeployed:
+        return m.ModelDeployed(PROJECT, model, outcome, sequence, wish)
 
     def made(
         self,

@@ -100,6 +100,24 @@ def test_an_import_leaves_the_open_round_alone_and_none_ends_it(site: Site) -> N
     assert [each.state for each in site.rounds()] == [RoundState.ABANDONED]
 
 
+def test_a_wish_that_moves_nothing_opens_no_round(site: Site) -> None:
+    _pool(site)
+    site.hear(site.deployed("model-1", 1, wish=1))
+    site.work()
+    site.hear(
+        site.deployed("model-1", 2, Deployment.OVERTAKEN, wish=2),
+        site.deployed("model-1", 3, Deployment.SERVING, wish=3),
+        site.deployed("model-1", 4, Deployment.LOAD_FAILED, wish=4),
+        site.deployed("model-1", 5, Deployment.OVERTAKEN),
+    )
+    assert [each.state for each in site.rounds()] == [RoundState.REQUESTED]
+    site.hear(site.deployed("model-0", 6, wish=5))
+    assert [(each.model_digest, each.state) for each in site.rounds()] == [
+        ("model-1", RoundState.ABANDONED),
+        ("model-0", RoundState.ANNOUNCED),
+    ]
+
+
 def test_a_deployment_is_heard_once_and_never_after_a_newer_one(site: Site) -> None:
     _pool(site)
     site.hear(site.deployed("model-2", 2), site.deployed("model-2", 2), site.deployed("model-1", 1))

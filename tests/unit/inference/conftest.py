@@ -70,6 +70,9 @@ class FakeDeployments:
     def next(self) -> PendingDeployment | None:
         return self.rows[min(self.rows)] if self.rows else None
 
+    def of_project(self, project_id: str) -> list[PendingDeployment]:
+        return [row for _, row in sorted(self.rows.items()) if row.project_id == project_id]
+
     def remove(self, deployment_id: int) -> None:
         self.rows.pop(deployment_id, None)
 

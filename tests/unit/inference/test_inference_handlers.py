@@ -52,6 +52,7 @@ def test_the_first_model_serves(uow, events):
         "",
         events.ref("a"),
         events.ref("a"),
+        0,
     )
 
 
@@ -126,7 +127,9 @@ def test_no_model_is_a_valid_wish(serving, events):
     assert (said.outcome, said.serving_digest, said.candidate_digest) == (m.Deployment.NONE, "", "")
     assert said.bundle is None and said.candidate_bundle is None
     assert said.previous_digest == events.digest("a") and said.model_name == "model-p"
-    assert hand(serving, events.promoted("", 2)) == []
+    (again,) = hand(serving, events.promoted("", 2))
+    assert (again.outcome, again.sequence, again.wish_sequence) == (m.Deployment.NONE, 3, 2)
+    assert again.previous_digest == events.digest("a")
 
 
 def test_older_wishes_are_stale(serving, events):
@@ -136,18 +139,82 @@ def test_older_wishes_are_stale(serving, events):
     assert serving.deployments.next() is None
 
 
-def test_a_wish_overtaken_while_its_model_was_loading_is_dropped(serving, events):
-    hand(serving, events.promoted("b", 1), events.promoted("c", 2))
-    assert conclude(serving) == []
-    (said,) = conclude(serving)
-    assert said.serving_digest == events.digest("c")
+def answers(events, said):
+    """Shorten what was said to (outcome, candidate, serving, wish)."""
+    names = {events.digest(name): name for name in "abcdv"} | {"": ""}
+    return [
+        (str(each.outcome), names[each.candidate_digest], names[each.serving_digest], each.wish_sequence)
+        for each in said
+    ]
 
 
-def test_a_wish_for_what_serves_changes_nothing_and_overtakes_older_ones(serving, events):
+def test_a_roll_back_and_a_promotion_while_it_loads_are_both_answered(serving, events):
     hand(serving, events.promoted("b", 1))
+    conclude(serving)
+    # "b" serves, "a" did before: roll back, then want "b" after all, before "a" is loaded.
     assert hand(serving, events.promoted("a", 2)) == []
-    assert conclude(serving) == []
-    assert serving.traffic.get("p").serving_digest == events.digest("a")
+    loading = serving.deployments.next().deployment_id
+    said = hand(serving, events.promoted("b", 3))
+    assert answers(events, said) == [("overtaken", "a", "b", 2), ("serving", "b", "b", 3)]
+    assert [each.sequence for each in said] == [3, 4] and said[1].previous_digest == events.digest("a")
+    assert hand(serving, m.ConcludeDeployment(loading, True, "")) == []
+    assert serving.traffic.get("p").serving_digest == events.digest("b")
+    assert serving.models.get("p", events.digest("a")).state is ModelState.RETIRED
+
+
+def test_of_several_wishes_only_the_last_is_loaded(serving, events):
+    said = hand(serving, events.promoted("b", 1), events.promoted("c", 2), events.promoted("d", 3))
+    assert answers(events, said) == [("overtaken", "b", "a", 1), ("overtaken", "c", "a", 2)]
+    assert serving.models.get("p", events.digest("c")).state is ModelState.IMPORTED
+    assert answers(events, conclude(serving)) == [("serving", "d", "d", 3)]
+    assert serving.deployments.next() is None
+
+
+def test_no_model_is_wished_for_while_one_loads(serving, events):
+    hand(serving, events.promoted("b", 1))
+    said = hand(serving, events.promoted("", 2))
+    assert answers(events, said) == [("overtaken", "b", "a", 1), ("none", "", "", 2)]
+    assert serving.deployments.next() is None
+
+
+def bring(events, name):
+    return m.ImportModel("p", "visitor", events.digest(name), events.ref(name), True, "root")
+
+
+def test_a_wish_overtakes_a_brought_model_that_was_to_serve(serving, events):
+    hand(serving, bring(events, "v"))
+    said = hand(serving, events.promoted("a", 1))
+    assert answers(events, said) == [("overtaken", "v", "a", 0), ("serving", "a", "a", 1)]
+    assert serving.deployments.next() is None
+
+
+@pytest.mark.parametrize("name", ["a", "v"])
+def test_a_brought_model_that_is_to_serve_overtakes_a_wish(serving, events, name):
+    hand(serving, events.promoted("b", 1))
+    said = hand(serving, bring(events, name))
+    assert answers(events, said)[-1] == ("overtaken", "b", "a", 1)
+    while serving.deployments.next():
+        conclude(serving)
+    assert serving.traffic.get("p").serving_digest == events.digest(name)
+
+
+def test_a_trained_model_does_not_outdo_a_wish_that_came_while_it_loaded(serving, events):
+    hand(serving, events.trained("b", "a"))
+    assert answers(events, hand(serving, events.promoted("a", 1))) == [("serving", "a", "a", 1)]
+    assert answers(events, conclude(serving)) == [("kept", "b", "a", 0)]
+
+
+def test_a_wish_for_a_trained_model_that_waits_leaves_its_run_an_answer(serving, events):
+    hand(serving, events.trained("b", "a", passes=False), events.promoted("b", 1))
+    assert answers(events, hand(serving, events.promoted("a", 2)))[0] == ("overtaken", "b", "a", 1)
+    assert serving.models.get("p", events.digest("b")).state is ModelState.WAITING
+    assert answers(events, conclude(serving)) == [("kept", "b", "a", 0)]
+
+
+def test_a_wish_fulfilled_while_it_waited_is_answered(serving, events):
+    hand(serving, events.trained("b", "a"), events.promoted("b", 1))
+    assert answers(events, conclude(serving)) == [("kept", "b", "a", 0)]
+    assert answers(events, conclude(serving)) == [("serving", "b", "b", 1)]
 
 
 def test_a_promotion_that_cannot_be_loaded_leaves_the_traffic(serving, events):

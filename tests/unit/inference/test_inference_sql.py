@@ -80,6 +80,7 @@ def test_rows_there_and_back(begin):
             "q"
         )
         assert uow.deployments.next() == pending == uow.deployments.get(1)
+        assert uow.deployments.of_project("p") == [pending] and uow.deployments.of_project("q") == []
         assert uow.cases.get("case") == CASE
     for prediction in (waiting, made, failed):
         with begin() as uow:

@@ -146,6 +146,14 @@ def name(order: tuple[Message, ...]) -> str:
 # The answer
 
 
+def test_a_wish_for_the_model_that_was_overtaken_is_no_answer(ready: Site) -> None:
+    ready.tell(START, m.NoteStart(RUN_1), TRAINED)
+    ready.tell(deployed("", 1, candidate=MODEL.digest, outcome=m.Deployment.OVERTAKEN))
+    assert ready.run().state is RunState.TRAINED
+    ready.tell(deployed(MODEL.digest, 2))
+    assert ready.run().state is RunState.ANSWERED
+
+
 @pytest.mark.parametrize("outcome", [m.Deployment.SERVING, m.Deployment.KEPT, m.Deployment.LOAD_FAILED])
 def test_any_answer_makes_way_for_the_next_run(ready: Site, outcome: m.Deployment) -> None:
     ready.tell(START, m.NoteStart(RUN_1), TRAINED, *(approved(n, sequence=2) for n in range(4)))

@@ -85,10 +85,11 @@ class SqlCatalogueViews(SqlReader):
         """List a project's models, oldest run first, brought ones last."""
         models = tables.models
         rows = self._rows(sa.select(models).where(models.c.project_id == project_id).order_by(models.c.digest))
-        history = self._deployments(project_id)
+        history, wanted = self._deployments(project_id), self._wanted(project_id)
         dice = self.dice(project_id, "test")
         listed = [
-            _model_summary(row, history) | {"test": interval_json(curve.over_segments(dice.get(row["digest"], [])))}
+            _model_summary(row, history, wanted)
+            | {"test": interval_json(curve.over_segments(dice.get(row["digest"], [])))}
             for row in rows
         ]
         return sorted(listed, key=lambda row: (row["run_number"] is None, row["run_number"] or 0))
@@ -133,7 +134,7 @@ class SqlCatalogueViews(SqlReader):
                 "segments": segments_json(rows_of_part),
                 "cases": [asdict(one) for one in rows_of_part],
             }
-        return _model_summary(row, history) | {
+        return _model_summary(row, history, self._wanted(project_id)) | {
             "bundle": row["bundle"],
             "duration_s": row["duration_s"],
             "metrics": metrics,
@@ -155,6 +156,15 @@ class SqlCatalogueViews(SqlReader):
         for row in rows:
             del row["project_id"]
         return rows
+
+    def _wanted(self, project_id: str) -> str:
+        """Return the model of the newest wish while a site still has to answer it; else nothing."""
+        wishes, known = tables.wishes, tables.deployments
+        query = sa.select(wishes.c.sequence, wishes.c.model_digest).where(wishes.c.project_id == project_id)
+        newest = self._connection.execute(query.order_by(wishes.c.sequence.desc()).limit(1)).first()
+        by_site = sa.select(sa.func.max(known.c.wish_sequence)).where(known.c.project_id == project_id)
+        answered = self._connection.execute(by_site.group_by(known.c.site)).scalars().all()
+        return newest.model_digest if newest and newest.sequence > min(answered, default=0) else ""
 
     def dice(self, project_id: str, part: str) -> dict[str, list[CaseDice]]:
         """Return per-case Dice of one part by model digest."""
@@ -212,10 +222,12 @@ def run_state(run: Mapping[str, Any]) -> str:
     return "failed" if run["failure"] else "started"
 
 
-def _model_summary(row: Json, history: list[Json]) -> Json:
+def _model_summary(row: Json, history: list[Json], wanted: str) -> Json:
     digest = row["digest"]
     newest = {one["site"]: one["serving_digest"] for one in history}
-    outcomes = [one["outcome"] for one in history if one["candidate_digest"] == digest]
+    # That a wish for it was overtaken says nothing of the model.
+    tried = [one for one in history if one["outcome"] != Deployment.OVERTAKEN.value]
+    outcomes = [one["outcome"] for one in tried if one["candidate_digest"] == digest]
     if row["run_id"]:
         origin = "trained"
     else:
@@ -232,6 +244,7 @@ def _model_summary(row: Json, history: list[Json]) -> Json:
         "comparison": row["comparison"],
         "outcome": outcomes[-1] if outcomes else None,
         "serving": digest in newest.values(),
+        "wanted": digest == wanted,
     }
 
 

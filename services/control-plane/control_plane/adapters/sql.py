@@ -16,7 +16,7 @@ from control_plane.adapters.views import SqlViews
 from control_plane.domain import messages
 from control_plane.domain.configuration import ProjectSettings, Segment
 from control_plane.domain.project import Project
-from control_plane.ports import RegisteredModel, WishKind
+from control_plane.ports import RegisteredModel, Wish, WishKind
 from radloop.references import CaseDice, ObjectRef
 from radloop.sql import SqlUnitOfWork, upsert
 
@@ -76,11 +76,12 @@ class SqlWishes:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def newest_sequence(self, project_id: str) -> int:
-        """Return the sequence of the newest wish for a model; 0 when there was none."""
+    def newest(self, project_id: str) -> Wish | None:
+        """Return the newest wish for a model, or None when there was none."""
         wishes = tables.wishes
-        query = sa.select(sa.func.max(wishes.c.sequence)).where(wishes.c.project_id == project_id)
-        return self._connection.execute(query).scalar() or 0
+        query = sa.select(wishes.c.sequence, wishes.c.model_digest).where(wishes.c.project_id == project_id)
+        row = self._connection.execute(query.order_by(wishes.c.sequence.desc()).limit(1)).first()
+        return Wish(row.sequence, row.model_digest) if row else None
 
     def add(self, said: messages.ModelPromoted, kind: WishKind, by: str) -> None:
         """Remember a wish for a model."""
@@ -322,6 +323,7 @@ class SqlRegistry:
             "serving_digest": deployed.serving_digest,
             "candidate_digest": deployed.candidate_digest,
             "previous_digest": deployed.previous_digest,
+            "wish_sequence": deployed.wish_sequence,
         }
         upsert(self._connection, tables.deployments, row, keys=("site", "project_id", "sequence"), update=False)
 
@@ -337,6 +339,13 @@ class SqlRegistry:
         for row in self._connection.execute(query):
             history.setdefault(row.site, []).append(row.serving_digest)
         return history
+
+    def answered(self, project_id: str) -> dict[str, int]:
+        """Return by site the sequence of the newest wish it has answered; 0 where it has answered none."""
+        known = tables.deployments
+        query = sa.select(known.c.site, sa.func.max(known.c.wish_sequence).label("newest"))
+        rows = self._connection.execute(query.where(known.c.project_id == project_id).group_by(known.c.site))
+        return {row.site: row.newest for row in rows}
 
 
 def _comparison(comparison: messages.Comparison) -> dict[str, Any]:

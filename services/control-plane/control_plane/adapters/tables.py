@@ -209,6 +209,7 @@ deployments = sa.Table(
     sa.Column("serving_digest", ID, nullable=False),
     sa.Column("candidate_digest", ID, nullable=False),
     sa.Column("previous_digest", ID, nullable=False),
+    sa.Column("wish_sequence", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 messaging_tables(METADATA)

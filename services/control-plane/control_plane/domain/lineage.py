@@ -46,6 +46,29 @@ def served_before(history: Mapping[str, Sequence[str]]) -> str:
     return digest
 
 
+def fulfilled(
+    history: Mapping[str, Sequence[str]], answered: Mapping[str, int], sequence: int, digest: str
+) -> dict[str, list[str]]:
+    """Return the history as it will be once every site has done what the newest wish asks.
+
+    Going back then means the same whether or not a site had the time to load the model: a roll-back right after a promotion
+    undoes the promotion.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of str
+        As `served_before` takes it.
+    answered : mapping of str to int
+        By site: sequence of the newest wish it has answered.
+    sequence, digest : int, str
+        The newest wish; an empty digest asks for no model.
+    """
+    return {
+        site: [*served, digest] if answered.get(site, 0) < sequence else list(served)
+        for site, served in history.items()
+    }
+
+
 def descendants(started_from: Mapping[str, str], roots: Iterable[str]) -> set[str]:
     """Find the models whose weights go back to one of the roots, at any distance; the roots themselves not included.
 

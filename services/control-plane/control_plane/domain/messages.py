@@ -310,6 +310,7 @@ class Deployment(StrEnum):
     LOAD_FAILED = "load-failed"
     NONE = "none"
     IMPORTED = "imported"
+    OVERTAKEN = "overtaken"
 
 
 @dataclass(frozen=True)
@@ -324,3 +325,4 @@ class ModelDeployed(Message):
     sequence: int
     previous_digest: str
     candidate_bundle: ObjectRef | None
+    wish_sequence: int

@@ -20,6 +20,7 @@ class Deployment(StrEnum):
     NONE = "none"
     """No model serves the project any more."""
     IMPORTED = "imported"
+    OVERTAKEN = "overtaken"
     """Stored only; what serves did not change, and no round starts from it."""
 
 
@@ -147,6 +148,7 @@ class ModelDeployed(Message):
     serving_digest: str
     outcome: Deployment
     sequence: int
+    wish_sequence: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from radloop.messages import Message
 def announce_round(event: ModelDeployed, uow: UnitOfWork, clock: Clock) -> list[Message]:
     """Open the next round for what serves now, abandoning one that is still collecting.
 
+    A person's wish that left the serving model where it was opens none: nothing is known that was not known before.
+
     Raises
     ------
     NotYet
@@ -40,7 +42,8 @@ def announce_round(event: ModelDeployed, uow: UnitOfWork, clock: Clock) -> list[
     uow.projects.put(
         dataclasses.replace(project, serving_digest=event.serving_digest, deployment_sequence=event.sequence)
     )
-    if event.outcome is Deployment.IMPORTED:
+    wish_moved_nothing = event.wish_sequence > 0 and event.serving_digest == project.serving_digest
+    if wish_moved_nothing or event.outcome in (Deployment.IMPORTED, Deployment.OVERTAKEN):
         return []
     collecting = uow.rounds.collecting(event.project_id)
     if collecting is not None:

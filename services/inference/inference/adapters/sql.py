@@ -121,6 +121,11 @@ class SqlDeployments:
         row = self._connection.execute(t.deployments.select().order_by(t.deployments.c.deployment_id).limit(1)).first()
         return t.deployment_of(row) if row else None
 
+    def of_project(self, project_id: str) -> list[PendingDeployment]:
+        """Return a project's candidates, in the order they came."""
+        query = t.deployments.select().where(t.deployments.c.project_id == project_id)
+        return [t.deployment_of(row) for row in self._connection.execute(query.order_by(t.deployments.c.deployment_id))]
+
     def remove(self, deployment_id: int) -> None:
         """Take a candidate out of the queue."""
         self._connection.execute(t.deployments.delete().where(t.deployments.c.deployment_id == deployment_id))

@@ -236,6 +236,8 @@ class Deployment(StrEnum):
     LOAD_FAILED = "load-failed"
     NONE = "none"
     IMPORTED = "imported"
+    OVERTAKEN = "overtaken"
+    """A newer wish came before it was loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +253,5 @@ class ModelDeployed(Message):
     previous_digest: str
     bundle: ObjectRef | None
     candidate_bundle: ObjectRef | None
+    wish_sequence: int
+    """Of the `model-promoted` this answers; 0 if none."""

@@ -139,7 +139,12 @@ class PendingDeployment:
     compared_with: str
     """Of a trained one: digest of the model it was compared with; empty if none served."""
     wish_sequence: int
-    """Of a promoted one."""
+    """Of a promoted one, its own; else the newest heard of when it was queued."""
+
+    @property
+    def answers_wish(self) -> int:
+        """Sequence of the `model-promoted` behind it; 0 if there is none."""
+        return self.wish_sequence if self.cause is DeploymentCause.PROMOTED else 0
 
 
 @dataclass(frozen=True, slots=True)

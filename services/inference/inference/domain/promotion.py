@@ -6,9 +6,7 @@ from inference.domain.messages import Deployment, PromotionMode
 from inference.domain.model import DeploymentCause, Model, PendingDeployment, Traffic
 
 
-def outcome_of(
-    candidate: PendingDeployment, traffic: Traffic, mode: PromotionMode, *, loaded: bool
-) -> Deployment | None:
+def outcome_of(candidate: PendingDeployment, traffic: Traffic, mode: PromotionMode, *, loaded: bool) -> Deployment:
     """Decide what becomes of a candidate.
 
     Parameters
@@ -21,27 +19,23 @@ def outcome_of(
     loaded : bool
         Whether Triton loaded the bundle and it predicted on a trial image.
 
-    Returns
-    -------
-    Deployment or None
-        None for a wish that a newer wish has overtaken, or that is fulfilled already: nothing is said of it. A trained
-        candidate always gets an answer.
-
     Notes
     -----
-    A trained model serves by itself only if it was compared with the very model that serves now. Where a person has
-    promoted another in the meantime, the comparison says nothing about that one, and the candidate is kept.
+    A trained model serves by itself only if it was compared with the very model that serves now, and nobody has wished
+    for a model since it came: where a person has promoted another in the meantime, the comparison says nothing about that
+    one; where a person wants what serves, the person is right.
     """
-    if candidate.cause is DeploymentCause.PROMOTED and candidate.wish_sequence < traffic.wish_sequence:
-        return None
     if candidate.model_digest == traffic.serving_digest:
-        return Deployment.SERVING if candidate.cause is DeploymentCause.TRAINED else None
+        return Deployment.SERVING
     if not loaded:
         return Deployment.LOAD_FAILED
     if candidate.cause is not DeploymentCause.TRAINED:
         return Deployment.SERVING
     serves_at_once = (
-        mode is PromotionMode.AUTOMATIC and candidate.passes and candidate.compared_with == traffic.serving_digest
+        mode is PromotionMode.AUTOMATIC
+        and candidate.passes
+        and candidate.compared_with == traffic.serving_digest
+        and candidate.wish_sequence == traffic.wish_sequence
     )
     return Deployment.SERVING if serves_at_once else Deployment.KEPT
 

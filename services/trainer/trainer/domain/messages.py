@@ -33,6 +33,7 @@ class Deployment(StrEnum):
     NONE = "none"
     """No model serves the project any more."""
     IMPORTED = "imported"
+    OVERTAKEN = "overtaken"
 
 
 class TrainingFailure(StrEnum):

@@ -25,6 +25,7 @@ class Deployment(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEPLOYMENT_LOAD_FAILED: _ClassVar[Deployment]
     DEPLOYMENT_NONE: _ClassVar[Deployment]
     DEPLOYMENT_IMPORTED: _ClassVar[Deployment]
+    DEPLOYMENT_OVERTAKEN: _ClassVar[Deployment]
 PREDICTION_FAILURE_UNSPECIFIED: PredictionFailure
 PREDICTION_FAILURE_PROGRAM_RAISED: PredictionFailure
 PREDICTION_FAILURE_NOT_FINITE: PredictionFailure
@@ -36,6 +37,7 @@ DEPLOYMENT_KEPT: Deployment
 DEPLOYMENT_LOAD_FAILED: Deployment
 DEPLOYMENT_NONE: Deployment
 DEPLOYMENT_IMPORTED: Deployment
+DEPLOYMENT_OVERTAKEN: Deployment
 
 class PredictionMade(_message.Message):
     __slots__ = ("prediction_id", "case_id", "study_key", "project_id", "model_name", "model_digest", "settings_digest", "mask", "uncertainty", "embedding", "scores", "volumes", "round_id")
@@ -86,7 +88,7 @@ class PredictionFailed(_message.Message):
     def __init__(self, prediction_id: _Optional[str] = ..., case_id: _Optional[str] = ..., study_key: _Optional[str] = ..., project_id: _Optional[str] = ..., model_digest: _Optional[str] = ..., reason: _Optional[_Union[PredictionFailure, str]] = ..., round_id: _Optional[str] = ...) -> None: ...
 
 class ModelDeployed(_message.Message):
-    __slots__ = ("model_name", "project_id", "serving_digest", "candidate_digest", "outcome", "sequence", "previous_digest", "bundle", "candidate_bundle")
+    __slots__ = ("model_name", "project_id", "serving_digest", "candidate_digest", "outcome", "sequence", "previous_digest", "bundle", "candidate_bundle", "wish_sequence")
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     SERVING_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +98,7 @@ class ModelDeployed(_message.Message):
     PREVIOUS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    WISH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     model_name: str
     project_id: str
     serving_digest: str
@@ -105,4 +108,5 @@ class ModelDeployed(_message.Message):
     previous_digest: str
     bundle: _references_pb2.ObjectRef
     candidate_bundle: _references_pb2.ObjectRef
-    def __init__(self, model_name: _Optional[str] = ..., project_id: _Optional[str] = ..., serving_digest: _Optional[str] = ..., candidate_digest: _Optional[str] = ..., outcome: _Optional[_Union[Deployment, str]] = ..., sequence: _Optional[int] = ..., previous_digest: _Optional[str] = ..., bundle: _Optional[_Union[_references_pb2.ObjectRef, _Mapping]] = ..., candidate_bundle: _Optional[_Union[_references_pb2.ObjectRef, _Mapping]] = ...) -> None: ...
+    wish_sequence: int
+    def __init__(self, model_name: _Optional[str] = ..., project_id: _Optional[str] = ..., serving_digest: _Optional[str] = ..., candidate_digest: _Optional[str] = ..., outcome: _Optional[_Union[Deployment, str]] = ..., sequence: _Optional[int] = ..., previous_digest: _Optional[str] = ..., bundle: _Optional[_Union[_references_pb2.ObjectRef, _Mapping]] = ..., candidate_bundle: _Optional[_Union[_references_pb2.ObjectRef, _Mapping]] = ..., wish_sequence: _Optional[int] = ...) -> None: ...
