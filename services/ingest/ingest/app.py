@@ -1,23 +1,27 @@
 """What is plugged into what."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ingest import handlers
-from ingest.adapters.cleaning import Cleaner, load_profile
+from ingest.adapters.cleaning import load_profile
 from ingest.adapters.dimse import DicomDoor
 from ingest.adapters.forming import Forgetting, Forming
 from ingest.adapters.http import make_router
+from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.references import needed
+from ingest.adapters.resealing import Resealing
+from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.sql import SqlIngestUnitOfWork
-from ingest.adapters.vault import Vault, load_site_key
+from ingest.adapters.vault import Vault
 from ingest.adapters.wire import make_wire
-from ingest.domain.messages import CheckSiteKey
-from ingest.domain.pseudonyms import Pseudonyms
+from ingest.domain.keys import KeyRing
+from ingest.domain.messages import AdoptSiteKeys
 from ingest.settings import IngestSettings
 from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
@@ -29,15 +33,15 @@ from radloop.sql import Database
 NAME = "ingest"
 
 
-def bind(site: str, pseudonyms: Pseudonyms, clock: Any) -> dict[type, Any]:
+def bind(site: str, keys: Callable[[], KeyRing], clock: Any) -> dict[type, Any]:
     """Return HANDLERS with everything but the message and the unit of work bound."""
     extra: dict[Any, dict[str, Any]] = {
-        handlers.accept_instance: {"clock": clock},
-        handlers.hold_instance: {"clock": clock},
+        handlers.accept_instance: {"clock": clock, "keys": keys},
+        handlers.hold_instance: {"clock": clock, "keys": keys},
         handlers.release_held: {"clock": clock},
         handlers.note_refusal: {"clock": clock},
         handlers.note_difference: {"clock": clock},
-        handlers.record_cases: {"clock": clock, "pseudonyms": pseudonyms, "site": site},
+        handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
         handlers.withdraw_study: {"clock": clock, "site": site},
     }
@@ -51,15 +55,19 @@ def build(settings: IngestSettings) -> Service:
     database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
     database.migrate("ingest.adapters.migrations")
     objects = open_objects(shared.objects_url)
-    pseudonyms = Pseudonyms(load_site_key(settings.site_key_file))
-    vault = Vault(pseudonyms.vault_key)
+    site_key = SiteKeyFile(settings.site_key_file)
+    vault = Vault(site_key.vault_keys)
     wire = make_wire()
     unit_of_work = partial(SqlIngestUnitOfWork, database, wire, source=f"/{shared.site}/{NAME}")
     read_only = partial(unit_of_work, read_only=True)
-    bound = bind(shared.site, pseudonyms, time.time)
+
+    def keys() -> KeyRing:
+        return site_key.ring
+
+    bound = bind(shared.site, keys, time.time)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
-    dispatch(CheckSiteKey(pseudonyms.fingerprint))
-    receiver = Receiver(dispatch, read_only, objects, pseudonyms, Cleaner(load_profile(), pseudonyms), vault)
+    dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
+    receiver = Receiver(dispatch, read_only, objects, keys, load_profile(), vault)
     door = DicomDoor(
         receiver,
         host=settings.dicom_host,
@@ -83,11 +91,12 @@ def build(settings: IngestSettings) -> Service:
         queries=Queries(database),
         receiver=receiver,
         objects=objects,
-        pseudonyms=pseudonyms,
+        site_key=site_key,
         vault=vault,
         largest_upload_bytes=settings.largest_upload_bytes,
         dicom_address=lambda: {"host": settings.dicom_host, "port": door.port, "ae_title": settings.ae_title},
     )
+    keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)
     return assemble(
         NAME,
         shared,
@@ -95,9 +104,10 @@ def build(settings: IngestSettings) -> Service:
         wire=wire,
         handlers=bound,
         unit_of_work=unit_of_work,
-        routers=[router, sweep_router(Sweeper(NAME, objects, unit_of_work, needed))],
+        routers=[router, keys_router, sweep_router(Sweeper(NAME, objects, unit_of_work, needed))],
         workers=[
             Worker("forming", forming.step, interval_s=0.2),
+            Worker("resealing", Resealing(receiver, keys).step, interval_s=1.0),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
         ],
         checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},

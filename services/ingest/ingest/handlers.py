@@ -1,14 +1,16 @@
 """What `ingest` does: one function per message, ending in the table HANDLERS."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from ingest.domain.keys import Chosen, KeyRing, Names
 from ingest.domain.messages import (
     AcceptInstance,
+    AdoptSiteKeys,
     Case,
-    CheckSiteKey,
     CloseReception,
     CompleteStudies,
+    DropSiteKey,
     ForgetObjects,
     HoldInstance,
     ImportSplit,
@@ -18,6 +20,7 @@ from ingest.domain.messages import (
     ProjectConfigured,
     RecordCases,
     ReleaseHeld,
+    Reseal,
     SayRefusals,
     StudyIngested,
     StudyRejected,
@@ -33,7 +36,6 @@ from ingest.domain.model import (
     StudyStep,
     next_state,
 )
-from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import RejectReason
 from ingest.domain.routing import hashed_split
 from ingest.ports import Clock, IngestUnitOfWork, Series, StoredCase, Study
@@ -49,18 +51,75 @@ def configure_project(event: ProjectConfigured, uow: IngestUnitOfWork) -> list[M
     return []
 
 
-def check_site_key(cmd: CheckSiteKey, uow: IngestUnitOfWork) -> list[Message]:
-    """Bind the index to the site key, or refuse to start with another one."""
-    known = uow.site_keys.fingerprint()
-    if known is None:
-        uow.site_keys.remember(cmd.fingerprint)
-    elif known != cmd.fingerprint:
-        raise PermanentError(
-            "site-key-changed",
-            expected="the site key this index was made with",
-            got="another one",
-            do="restore the file INGEST_SITE_KEY_FILE names; with a new key every patient would get a second pseudonym",
+Keys = Callable[[], KeyRing]
+"""The key versions as they are now."""
+
+
+def adopt_site_keys(cmd: AdoptSiteKeys, uow: IngestUnitOfWork) -> list[Message]:
+    """Bind the index to the site's keys, taking up newer versions, or refuse to start with others.
+
+    Raises
+    ------
+    PermanentError
+        ``site-key-changed``: a version that the index knows is missing or another one.
+    """
+    known, given = uow.site_keys.fingerprints(), dict(cmd.fingerprints)
+    for version, fingerprint in known.items():
+        if given.get(version) != fingerprint:
+            raise PermanentError(
+                "site-key-changed",
+                expected=f"the site key this index was made with: version {version}, fingerprint {fingerprint}",
+                got="another one" if version in given else "none of that version",
+                do="restore the file INGEST_SITE_KEY_FILE names; with a new key every patient would get a second pseudonym",
+            )
+    newest = max(known, default=0)
+    for version, fingerprint in given.items():
+        # What is older and unknown was dropped from the index first, and its line has not gone yet.
+        if version > newest:
+            uow.site_keys.remember(version, fingerprint)
+            if known:
+                uow.audit(cmd.subject or "ingest", "rotate-site-key", fingerprint)
+    return []
+
+
+def drop_site_key(cmd: DropSiteKey, uow: IngestUnitOfWork) -> list[Message]:
+    """Let go of an old key version.
+
+    Raises
+    ------
+    NotFound
+        ``site-key-unknown``.
+    Conflict
+        ``site-key-needed``: it is the newest, or something is named or encrypted under it.
+    """
+    known = uow.site_keys.fingerprints()
+    if cmd.version not in known:
+        raise NotFound("site-key-unknown", expected=f"a version of {sorted(known)}", got=str(cmd.version))
+    needs = {what: count for what, count in uow.site_keys.needs().get(cmd.version, {}).items() if count}
+    if cmd.version == uow.site_keys.current():
+        needs["what arrives"] = 1
+    if needs:
+        raise Conflict(
+            "site-key-needed",
+            expected="a version that nothing needs",
+            got=", ".join(f"{what}: {count}" for what, count in needs.items()),
+            do="keep it: without it, what was named under it would not be recognised when it comes again",
         )
+    uow.site_keys.forget(cmd.version)
+    uow.audit(cmd.subject, "drop-site-key", known[cmd.version])
+    return []
+
+
+def reseal(cmd: Reseal, uow: IngestUnitOfWork) -> list[Message]:
+    """Put newly encrypted content in the place of the old.
+
+    Raises
+    ------
+    Conflict
+        ``sealed-changed``: somebody else was first.
+    """
+    if not uow.sealed.replace(cmd.old, cmd.text, cmd.version, cmd.object):
+        raise Conflict("sealed-changed", expected="what was read", got="something newer")
     return []
 
 
@@ -78,15 +137,16 @@ def close_reception(cmd: CloseReception, uow: IngestUnitOfWork) -> list[Message]
     return []
 
 
-def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock, keys: Keys) -> list[Message]:
     """End: count a stored instance. From here on it is the platform's.
 
     Raises
     ------
     Conflict
-        ``study-withdrawn``, or ``instance-exists`` when another sender was first with other bytes.
+        ``study-withdrawn``; ``instance-exists`` when another sender was first with other bytes; ``keys-rotated``.
     """
     _refuse_withdrawn(uow, cmd.study.study_key)
+    _refuse_outdated(uow, cmd.study, cmd.names, keys)
     known = uow.instances.get(cmd.instance.sop_key)
     if known is not None:
         if known.object.digest == cmd.instance.object.digest:
@@ -96,15 +156,23 @@ def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock) ->
     return []
 
 
-def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
-    """Keep an instance until a person has looked at it; its study is listed, and the reason is said."""
+def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock, keys: Keys) -> list[Message]:
+    """Keep an instance until a person has looked at it; its study is listed, and the reason is said.
+
+    Raises
+    ------
+    Conflict
+        ``study-withdrawn``, ``keys-rotated``.
+    """
     _refuse_withdrawn(uow, cmd.study.study_key)
+    _refuse_outdated(uow, cmd.study, cmd.names, keys)
     if uow.held.get(cmd.held.held_id) is not None:
         return []
     study = uow.studies.get(cmd.study.study_key)
     state = next_state(study.state if study else None, StudyStep.HOLD)
     if study is None:
         uow.studies.save(Study(cmd.study, state, 0, 0, told=False, received_at=clock()))
+        uow.patients.remember(cmd.study.patient, cmd.study.patient_version)
     uow.studies.save_series(Series(cmd.series, generation=0))
     uow.held.add(cmd.held, clock())
     held = cmd.held
@@ -145,12 +213,25 @@ def _refuse_withdrawn(uow: IngestUnitOfWork, study_key: str) -> None:
         raise Conflict("study-withdrawn", expected="a study that was not withdrawn", got="one that was")
 
 
+def _refuse_outdated(uow: IngestUnitOfWork, record: StudyRecord, names: Names, keys: Keys) -> None:
+    """Refuse a new study whose names were chosen before a rotation, or before its patient was named by somebody else."""
+    if uow.studies.get(record.study_key) is not None:
+        return
+    if names.newest == uow.site_keys.current():
+        chosen = keys().choose(names, uow.patients)
+        if chosen == Chosen(record.key_version, record.patient_version):
+            return
+    raise Conflict("keys-rotated", expected="names under the keys of now", got="names chosen a moment ago")
+
+
 def _count(uow: IngestUnitOfWork, instance: Instance, record: StudyRecord, series: SeriesRecord, now: float) -> None:
     study = uow.studies.get(instance.study_key)
     state = next_state(study.state if study else None, StudyStep.ACCEPT)
     generation = study.generation + 1 if study else 1
     completed = study.completed_generation if study else 0
     uow.studies.save(Study(record, state, generation, completed, told=False, received_at=now))
+    if study is None or study.record.patient != record.patient:
+        uow.patients.remember(record.patient, record.patient_version)
     uow.studies.save_series(Series(series, generation))
     uow.instances.add(instance, generation)
 
@@ -186,9 +267,7 @@ def complete_studies(cmd: CompleteStudies, uow: IngestUnitOfWork) -> list[Messag
     return []
 
 
-def record_cases(
-    cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, pseudonyms: Pseudonyms, site: str
-) -> list[Message]:
+def record_cases(cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, keys: Keys, site: str) -> list[Message]:
     """Record what came of a study, and say it: one `StudyIngested` per project, `StudyRejected` per reason.
 
     Raises
@@ -207,7 +286,7 @@ def record_cases(
     for project_id in sorted({case.project_id for case in fresh}):
         cases = [case for case in fresh if case.project_id == project_id]
         revision = 1 + max((s.revision for s in known if s.case.project_id == project_id), default=0)
-        said.append(_ingest(uow, study, cases, revision, pseudonyms, site))
+        said.append(_ingest(uow, study, cases, revision, keys, site))
     for refusal in cmd.refusals:
         uow.refusals.note(refusal, clock())
     said += _say_refusals(uow, cmd.study_key, site)
@@ -219,16 +298,19 @@ def record_cases(
 
 
 def _ingest(
-    uow: IngestUnitOfWork, study: Study, cases: Sequence[FormedCase], revision: int, pseudonyms: Pseudonyms, site: str
+    uow: IngestUnitOfWork, study: Study, cases: Sequence[FormedCase], revision: int, keys: Keys, site: str
 ) -> StudyIngested:
     project_id = cases[0].project_id
+    version = uow.patients.patient_version(study.record.patient)
+    assert version is not None  # remembered with the study
+    pseudonyms = keys()[version]
     patient_key = pseudonyms.patient_key(project_id, study.record.patient)
     split = uow.splits.get(project_id, patient_key)
     if split is None:
         project = uow.projects.get(project_id)
         assert project is not None  # its routing has just taken the study
         split = hashed_split(project.split, pseudonyms.fraction(project_id, patient_key))
-        uow.splits.decide(project_id, patient_key, split, imported=False)
+        uow.splits.decide(project_id, patient_key, split, imported=False, key_version=version)
     for case in cases:
         uow.cases.add(StoredCase(case, revision, patient_key, split))
     names = [field.name for field in dataclasses.fields(Case)]
@@ -270,7 +352,9 @@ def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site
     """Put a tombstone, forget the rows and say it; a worker deletes the objects. A repeat changes nothing."""
     if uow.tombstones.has(cmd.study_key):
         return []
-    uow.tombstones.add(cmd.study_key, cmd.reason, clock())
+    study = uow.studies.get(cmd.study_key)
+    version = study.record.key_version if study else cmd.key_version
+    uow.tombstones.add(cmd.study_key, cmd.reason, clock(), version)
     uow.studies.forget(cmd.study_key)
     uow.audit(cmd.subject, "withdraw", cmd.study_key)
     return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
@@ -290,10 +374,10 @@ def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
     Conflict
         When a patient of the list is in another split already: a split is never changed. Nothing is imported then.
     """
-    for patient_key, split in cmd.patients:
+    for patient_key, version, split in cmd.patients:
         known = uow.splits.get(cmd.project_id, patient_key)
         if known is None:
-            uow.splits.decide(cmd.project_id, patient_key, split, imported=True)
+            uow.splits.decide(cmd.project_id, patient_key, split, imported=True, key_version=version)
         elif known is not split:
             raise Conflict(
                 "split-decided",
@@ -307,7 +391,9 @@ def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
 
 HANDLERS = {
     ProjectConfigured: configure_project,
-    CheckSiteKey: check_site_key,
+    AdoptSiteKeys: adopt_site_keys,
+    DropSiteKey: drop_site_key,
+    Reseal: reseal,
     OpenReception: open_reception,
     CloseReception: close_reception,
     AcceptInstance: accept_instance,

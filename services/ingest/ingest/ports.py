@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ingest.domain.messages import ProjectConfigured
+from ingest.domain.keys import Known
+from ingest.domain.messages import ProjectConfigured, Sealed
 from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord, StudyState
 from ingest.domain.reasons import WithdrawReason
-from radloop.references import Split
+from radloop.references import ObjectRef, Split
 from radloop.uow import UnitOfWork
 
 Clock = Callable[[], float]
@@ -217,8 +218,8 @@ class Splits(Protocol):
         """Return the split, None when nobody has decided."""
         ...
 
-    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool) -> None:
-        """Insert a decision."""
+    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool, key_version: int) -> None:
+        """Insert a decision about a patient who is named under a key version."""
         ...
 
 
@@ -229,7 +230,7 @@ class Tombstones(Protocol):
         """Whether a study was withdrawn."""
         ...
 
-    def add(self, study_key: str, reason: WithdrawReason, at: float) -> None:
+    def add(self, study_key: str, reason: WithdrawReason, at: float, key_version: int) -> None:
         """Insert a tombstone whose objects are still to be deleted."""
         ...
 
@@ -238,15 +239,47 @@ class Tombstones(Protocol):
         ...
 
 
-class SiteKeys(Protocol):
-    """Fingerprint of the key this index belongs to."""
+class Patients(Known, Protocol):
+    """Who is known, and under which key version."""
 
-    def fingerprint(self) -> str | None:
-        """Return it; None in a new index."""
+    def remember(self, patient: str, key_version: int) -> None:
+        """Insert a patient; one that is known stays as it is."""
         ...
 
-    def remember(self, fingerprint: str) -> None:
-        """Insert it."""
+
+class SiteKeys(Protocol):
+    """The key versions this index belongs to."""
+
+    def fingerprints(self) -> dict[int, str]:
+        """Return the fingerprint of each version; empty in a new index."""
+        ...
+
+    def current(self) -> int:
+        """Return the newest version, 0 in a new index."""
+        ...
+
+    def remember(self, version: int, fingerprint: str) -> None:
+        """Insert a version."""
+        ...
+
+    def forget(self, version: int) -> None:
+        """Delete a version."""
+        ...
+
+    def needs(self) -> dict[int, dict[str, int]]:
+        """Count what needs each version: patients, studies, splits, withdrawn studies, and what is encrypted with it."""
+        ...
+
+
+class SealedThings(Protocol):
+    """What is encrypted in the index."""
+
+    def older_than(self, version: int, limit: int) -> list[Sealed]:
+        """Return some of what is encrypted with an older key version."""
+        ...
+
+    def replace(self, old: Sealed, text: str, version: int, ref: ObjectRef | None) -> bool:
+        """Put the newly encrypted in its place, unless it has changed meanwhile; return whether it was put."""
         ...
 
 
@@ -263,3 +296,5 @@ class IngestUnitOfWork(UnitOfWork, Protocol):
     splits: Splits
     tombstones: Tombstones
     site_keys: SiteKeys
+    patients: Patients
+    sealed: SealedThings

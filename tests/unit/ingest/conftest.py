@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from ingest import app
-from ingest.adapters.cleaning import Cleaner, load_profile
+from ingest.adapters.cleaning import load_profile
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.reception import Receiver
+from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
+from ingest.domain.messages import AdoptSiteKeys, Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
 from ingest.domain.model import HeldInstance, Instance, Refusal, SliceHeader
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import WithdrawReason
@@ -225,7 +227,7 @@ class FakeSplits:
     def get(self, project_id: str, patient_key: str) -> Split | None:
         return self.rows.get((project_id, patient_key))
 
-    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool) -> None:
+    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool, key_version: int) -> None:
         assert (project_id, patient_key) not in self.rows
         self.rows[(project_id, patient_key)] = split
 
@@ -238,7 +240,7 @@ class FakeTombstones:
     def has(self, study_key: str) -> bool:
         return study_key in self.rows
 
-    def add(self, study_key: str, reason: WithdrawReason, at: float) -> None:
+    def add(self, study_key: str, reason: WithdrawReason, at: float, key_version: int) -> None:
         self.rows[study_key] = reason
         self.full.append(study_key)
 
@@ -249,15 +251,48 @@ class FakeTombstones:
         return self.full[0] if self.full else None
 
 
+class FakePatients:
+    def __init__(
+        self, studies: FakeStudies, tombstones: FakeTombstones, splits: FakeSplits, projects: FakeProjects
+    ) -> None:
+        self.rows: dict[str, int] = {}
+        self._studies, self._tombstones, self._splits, self._projects = studies, tombstones, splits, projects
+
+    def knows_study(self, study_key: str) -> bool:
+        return study_key in self._studies.rows or study_key in self._tombstones.rows
+
+    def patient_version(self, patient: str) -> int | None:
+        return self.rows.get(patient)
+
+    def knows_split(self, project_id: str, patient_key: str) -> bool:
+        return (project_id, patient_key) in self._splits.rows
+
+    def project_ids(self) -> list[str]:
+        return list(self._projects.rows)
+
+    def remember(self, patient: str, key_version: int) -> None:
+        self.rows.setdefault(patient, key_version)
+
+
 class FakeSiteKeys:
     def __init__(self) -> None:
-        self.value: str | None = None
+        self.rows: dict[int, str] = {}
+        self.needed: dict[int, dict[str, int]] = {}
 
-    def fingerprint(self) -> str | None:
-        return self.value
+    def fingerprints(self) -> dict[int, str]:
+        return dict(self.rows)
 
-    def remember(self, fingerprint: str) -> None:
-        self.value = fingerprint
+    def current(self) -> int:
+        return max(self.rows, default=0)
+
+    def remember(self, version: int, fingerprint: str) -> None:
+        self.rows[version] = fingerprint
+
+    def forget(self, version: int) -> None:
+        del self.rows[version]
+
+    def needs(self) -> dict[int, dict[str, int]]:
+        return self.needed
 
 
 class FakeIngestUnitOfWork(FakeUnitOfWork):
@@ -271,6 +306,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
+        self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)
 
     def publish(self, *messages: Message) -> None:
         self.said += messages
@@ -307,15 +343,24 @@ def objects() -> FakeObjects:
 
 
 @pytest.fixture
-def dispatch(uow: FakeIngestUnitOfWork, clock: FakeClock, pseudonyms: Pseudonyms) -> Callable[[Message], list[Message]]:
-    return Dispatcher(app.bind("site-1", pseudonyms, clock), lambda: uow).dispatch
+def site_key(tmp_path: Path) -> SiteKeyFile:
+    file = tmp_path / "site-key"
+    file.touch(mode=0o600)
+    file.write_text(SITE_KEY.hex())
+    return SiteKeyFile(file)
 
 
 @pytest.fixture
-def receiver(uow, dispatch, objects, pseudonyms) -> Receiver:  # type: ignore[no-untyped-def]
+def dispatch(uow: FakeIngestUnitOfWork, clock: FakeClock, site_key: SiteKeyFile) -> Callable[[Message], list[Message]]:
+    dispatch = Dispatcher(app.bind("site-1", lambda: site_key.ring, clock), lambda: uow).dispatch
+    dispatch(AdoptSiteKeys(tuple(site_key.ring.fingerprints.items())))
+    return dispatch
+
+
+@pytest.fixture
+def receiver(uow, dispatch, objects, site_key) -> Receiver:  # type: ignore[no-untyped-def]
     configure_libraries()
-    vault = Vault(pseudonyms.vault_key)
-    return Receiver(dispatch, lambda: uow, objects, pseudonyms, Cleaner(load_profile(), pseudonyms), vault)
+    return Receiver(dispatch, lambda: uow, objects, lambda: site_key.ring, load_profile(), Vault(site_key.vault_keys))
 
 
 def phantom(**changes: Any) -> Dataset:

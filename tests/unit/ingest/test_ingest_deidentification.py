@@ -78,7 +78,7 @@ def cleaned(ds: Dataset) -> tuple[Dataset, bytes]:
     pydicom.filewriter.write_dataset(buffer, ds)
     parsed = parse(buffer.getvalue(), "1.2.840.10008.1.2.1")
     header = header_of(parsed, stored_syntax(parsed.transfer_syntax_uid))
-    Cleaner(load_profile(), PSEUDONYMS).clean(parsed.ds, PATIENT)
+    Cleaner(load_profile(), PSEUDONYMS).clean(parsed.ds, PATIENT, PSEUDONYMS.days_back(PATIENT))
     data, _ = encode(parsed, header, PSEUDONYMS.uid("1.2.3.4.5"))
     return pydicom.dcmread(BytesIO(data)), data
 

@@ -14,8 +14,8 @@ from radloop.imaging import read_nifti
 
 
 @pytest.fixture
-def forming(dispatch, uow, objects, pseudonyms, clock):
-    vault = Vault(pseudonyms.vault_key)
+def forming(dispatch, uow, objects, site_key, clock):
+    vault = Vault(site_key.vault_keys)
     return Forming(
         dispatch, lambda: uow, objects, vault, site="site-1", clock=clock, quiet_s=10.0, broken_quiet_s=600.0
     )

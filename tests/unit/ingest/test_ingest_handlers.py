@@ -2,10 +2,12 @@
 
 import pytest
 
+from ingest.domain.keys import Names
 from ingest.domain.messages import (
     AcceptInstance,
-    CheckSiteKey,
+    AdoptSiteKeys,
     CompleteStudies,
+    DropSiteKey,
     HoldInstance,
     ImportSplit,
     NoteRefusal,
@@ -34,6 +36,7 @@ from radloop.references import ObjectRef, Split
 
 STUDY = StudyRecord("2.25.9", "patient", "sealed")
 SERIES = SeriesRecord("2.25.1", "2.25.9", "sealed")
+NAMES = Names({1: "2.25.9"}, {1: "patient"})
 
 
 def case(case_id="case-1", project_id="hippocampus", **changes):
@@ -61,7 +64,7 @@ def case(case_id="case-1", project_id="hippocampus", **changes):
 def accept(dispatch, header):
     def run(sop_key="2.25.100", digest="sha256:a"):
         instance = Instance(sop_key, "2.25.1", "2.25.9", ObjectRef("k", digest, 1), header())
-        return dispatch(AcceptInstance(instance, STUDY, SERIES))
+        return dispatch(AcceptInstance(instance, STUDY, SERIES, NAMES))
 
     return run
 
@@ -176,14 +179,14 @@ def test_split_is_decided_once(accept, dispatch, uow, project):
 
 def test_imported_split_comes_first(accept, dispatch, uow, project, pseudonyms):
     key = pseudonyms.patient_key("hippocampus", "patient")
-    dispatch(ImportSplit("hippocampus", ((key, Split.VALIDATION),), "lead"))
-    dispatch(ImportSplit("hippocampus", ((key, Split.VALIDATION),), "lead"))
+    dispatch(ImportSplit("hippocampus", ((key, 1, Split.VALIDATION),), "lead"))
+    dispatch(ImportSplit("hippocampus", ((key, 1, Split.VALIDATION),), "lead"))
     uow.projects.save(project(split=SplitPolicy(0.0, 0.0)))
     accept()
     (said,) = dispatch(RecordCases("2.25.9", 1, (case(),), ()))
     assert said.split is Split.VALIDATION
     with pytest.raises(Conflict, match="split-decided"):
-        dispatch(ImportSplit("hippocampus", ((key, Split.TRAIN),), "lead"))
+        dispatch(ImportSplit("hippocampus", ((key, 1, Split.TRAIN),), "lead"))
     assert ("lead", "import-split", "hippocampus") in uow.audit_entries
 
 
@@ -214,8 +217,8 @@ def test_holding_lists_the_study_and_says_why(dispatch, uow, header):
         ObjectRef("h", "d", 1),
         header(),
     )
-    dispatch(HoldInstance(held, STUDY, SERIES))
-    dispatch(HoldInstance(held, STUDY, SERIES))
+    dispatch(HoldInstance(held, STUDY, SERIES, NAMES))
+    dispatch(HoldInstance(held, STUDY, SERIES, NAMES))
     study = uow.studies.get("2.25.9")
     assert (study.state, study.generation) == (StudyState.HELD, 0)
     (said,) = dispatch(SayRefusals("2.25.9"))
@@ -230,11 +233,33 @@ def test_project_versions_do_not_go_back(dispatch, uow, project):
     assert uow.projects.get("hippocampus").project_version == 3
 
 
-def test_site_key_is_bound_to_the_index(dispatch):
-    dispatch(CheckSiteKey("a"))
-    dispatch(CheckSiteKey("a"))
+def test_site_keys_are_bound_to_the_index(dispatch, uow, site_key):
+    (fingerprint,) = site_key.ring.fingerprints.values()
+    assert uow.site_keys.fingerprints() == {1: fingerprint}
+    dispatch(AdoptSiteKeys(((1, fingerprint),)))
     with pytest.raises(PermanentError, match="site-key-changed"):
-        dispatch(CheckSiteKey("b"))
+        dispatch(AdoptSiteKeys(((1, "b"),)))
+    dispatch(AdoptSiteKeys(((1, fingerprint), (2, "b")), "admin"))
+    assert uow.site_keys.current() == 2 and ("admin", "rotate-site-key", "b") in uow.audit_entries
+    # An older copy of the file lacks a version: no start with it.
+    with pytest.raises(PermanentError, match="site-key-changed"):
+        dispatch(AdoptSiteKeys(((1, fingerprint),)))
+
+
+def test_a_site_key_goes_only_when_nothing_needs_it(dispatch, uow, site_key):
+    dispatch(AdoptSiteKeys((*site_key.ring.fingerprints.items(), (2, "b"))))
+    uow.site_keys.needed = {1: {"patients": 1, "encrypted": 0}}
+    for version in (1, 2):
+        with pytest.raises(Conflict, match="site-key-needed"):
+            dispatch(DropSiteKey(version, "admin"))
+    uow.site_keys.needed = {}
+    dispatch(DropSiteKey(1, "admin"))
+    assert uow.site_keys.fingerprints() == {2: "b"}
+    with pytest.raises(NotFound, match="site-key-unknown"):
+        dispatch(DropSiteKey(1, "admin"))
+    # Killed before the file forgot it as well: the next start does not take it up again.
+    dispatch(AdoptSiteKeys((*site_key.ring.fingerprints.items(), (2, "b"))))
+    assert uow.site_keys.fingerprints() == {2: "b"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Modality is announced to the control plane: only terms of the standard go on, whatever the sender wrote."""
 
+import pydicom
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
@@ -11,7 +13,8 @@ from ingest.domain.modalities import TERMS, term_of
 
 def header_with(modality: str):
     ds = Dataset()
-    ds.Modality, ds.Rows, ds.Columns = modality, 1, 1
+    ds.add(DataElement(0x00080060, "CS", modality, validation_mode=pydicom.config.IGNORE))
+    ds.Rows, ds.Columns = 1, 1
     return header_of(
         Parsed(ds, "1.2.840.10008.1.2.1", b"", "OW", "1.2", "1.2.1", "1.2.1.1", "1.2.840.10008.5.1.4.1.1.4"), "1.2"
     )

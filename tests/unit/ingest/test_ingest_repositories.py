@@ -205,23 +205,39 @@ def test_projects(state, project):
 
 def test_splits(state):
     assert state.splits.get("p", "patient-1") is None
-    state.splits.decide("p", "patient-1", Split.TEST, imported=True)
+    state.splits.decide("p", "patient-1", Split.TEST, imported=True, key_version=1)
     assert state.splits.get("p", "patient-1") is Split.TEST
     assert state.splits.get("q", "patient-1") is None
 
 
 def test_tombstones(state):
     assert not state.tombstones.has("2.25.9")
-    state.tombstones.add("2.25.9", WithdrawReason.CONSENT, 1.0)
+    state.tombstones.add("2.25.9", WithdrawReason.CONSENT, 1.0, 1)
     assert state.tombstones.has("2.25.9") and state.tombstones.next_full() == "2.25.9"
     state.tombstones.mark_empty("2.25.9")
     assert state.tombstones.has("2.25.9") and state.tombstones.next_full() is None
 
 
 def test_site_keys(state):
-    assert state.site_keys.fingerprint() is None
-    state.site_keys.remember("abc")
-    assert state.site_keys.fingerprint() == "abc"
+    assert (state.site_keys.fingerprints(), state.site_keys.current()) == ({}, 0)
+    state.site_keys.remember(1, "abc")
+    state.site_keys.remember(2, "def")
+    assert (state.site_keys.fingerprints(), state.site_keys.current()) == ({1: "abc", 2: "def"}, 2)
+    state.site_keys.forget(1)
+    assert state.site_keys.fingerprints() == {2: "def"}
+
+
+def test_patients(state):
+    assert state.patients.patient_version("a") is None
+    state.patients.remember("a", 2)
+    state.patients.remember("a", 3)
+    assert state.patients.patient_version("a") == 2
+    state.studies.save(study("2.25.9"))
+    state.tombstones.add("2.25.8", WithdrawReason.CONSENT, 1.0, 1)
+    known = {key for key in ("2.25.7", "2.25.8", "2.25.9") if state.patients.knows_study(key)}
+    assert known == {"2.25.8", "2.25.9"}
+    state.splits.decide("p", "patient-1", Split.TEST, imported=True, key_version=1)
+    assert state.patients.knows_split("p", "patient-1") and not state.patients.knows_split("q", "patient-1")
 
 
 def test_forgetting_a_study_leaves_the_others(state, header):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.adapters.vault import Vault, load_site_key
+from ingest.adapters.site_key import SiteKeyFile, add_key, read_keys
+from ingest.adapters.vault import Vault
 from ingest.adapters.wire import make_wire
 from ingest.domain.messages import Case, StudyIngested, StudyRejected, StudyWithdrawn
 from ingest.domain.reasons import RejectReason, WithdrawReason
@@ -21,31 +22,53 @@ from radloop.wire import from_protobuf
 
 def test_site_key_is_made_once_for_its_owner_only(tmp_path):
     file = tmp_path / "folder" / "site-key"
-    key = load_site_key(file)
-    assert len(key) == 32 and load_site_key(file) == key
+    ring = SiteKeyFile(file).ring
+    assert len(read_keys(file)[1]) == 32 and SiteKeyFile(file).ring.fingerprints == ring.fingerprints
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [one.name for one in file.parent.iterdir()] == ["site-key"]
 
 
 @pytest.mark.parametrize(
     ("text", "mode", "code"),
-    [("00" * 32, 0o644, "site-key-exposed"), ("00" * 31, 0o600, "site-key-invalid"), ("zz", 0o600, "site-key-invalid")],
+    [
+        ("00" * 32, 0o644, "site-key-exposed"),
+        ("00" * 31, 0o600, "site-key-invalid"),
+        ("zz", 0o600, "site-key-invalid"),
+        ("0 " + "00" * 32, 0o600, "site-key-invalid"),
+        ("", 0o600, "site-key-invalid"),
+    ],
 )
 def test_site_key_that_is_none(tmp_path, text, mode, code):
     file = tmp_path / "site-key"
     file.write_text(text)
     file.chmod(mode)
     with pytest.raises(PermanentError, match=code):
-        load_site_key(file)
+        SiteKeyFile(file)
+
+
+def test_a_new_version_is_seen_by_whoever_uses_the_file(tmp_path):
+    site_key = SiteKeyFile(tmp_path / "site-key")
+    other, before = SiteKeyFile(tmp_path / "site-key"), site_key.ring.fingerprints
+    assert add_key(tmp_path / "site-key") == 2
+    assert other.ring.current == 2 and other.ring.fingerprints.items() > before.items()
+    assert stat.S_IMODE((tmp_path / "site-key").stat().st_mode) == 0o600
+    assert other.add() == 3
+    site_key.drop(2)
+    assert other.ring.versions == (3, 1)
+    assert [one.name for one in tmp_path.iterdir()] == ["site-key"]
 
 
 def test_vault():
-    vault = Vault(bytes(32))
+    keys = [bytes(32)]
+    vault = Vault(lambda: keys)
     sealed = vault.seal(b"Doe^Jane")
     assert vault.open(sealed) == b"Doe^Jane" and b"Doe" not in sealed
     assert vault.open_fields(vault.seal_fields({"patient_id": "é"})) == {"patient_id": "é"}
     with pytest.raises(PermanentError, match="vault-closed"):
-        Vault(bytes([1]) * 32).open(sealed)
+        Vault(lambda: [bytes([1]) * 32]).open(sealed)
+    keys.insert(0, bytes([1]) * 32)
+    assert vault.open(sealed) == b"Doe^Jane"
+    assert Vault(lambda: keys[:1]).open(vault.seal(b"new")) == b"new"
 
 
 @pytest.fixture

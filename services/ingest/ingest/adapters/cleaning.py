@@ -4,6 +4,7 @@ Elements stay as raw bytes wherever they are kept, which is both fast and faithf
 """
 
 import importlib
+from functools import cache
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -69,9 +70,8 @@ class Cleaner:
 
     def __init__(self, profile: Profile, pseudonyms: Pseudonyms) -> None:
         self._profile, self._pseudonyms = profile, pseudonyms
-        self._stamp = _stamp()
 
-    def clean(self, ds: Dataset, patient: str) -> None:
+    def clean(self, ds: Dataset, patient: str, days_back: int) -> None:
         """De-identify a data set in place.
 
         Parameters
@@ -79,7 +79,9 @@ class Cleaner:
         ds : pydicom.dataset.Dataset
             Top level, without Pixel Data.
         patient : str
-            Site-wide pseudonym of the patient; dates are shifted by it.
+            Site-wide pseudonym of the patient.
+        days_back : int
+            Days by which the patient's dates are moved into the past.
 
         Raises
         ------
@@ -87,10 +89,10 @@ class Cleaner:
             UNDECODABLE when a sequence or value that must be read cannot be.
         """
         try:
-            self._walk(ds, patient, self._pseudonyms.days_back(patient))
+            self._walk(ds, patient, days_back)
         except Exception as error:  # pydicom raises many kinds for damaged nested bytes
             raise Refused(RejectReason.UNDECODABLE, "a nested data set that cannot be read") from error
-        for element in self._stamp:
+        for element in _stamp():
             ds[element.tag] = element
 
     def _walk(self, ds: Dataset, patient: str, days_back: int) -> None:
@@ -151,7 +153,8 @@ def _raw(tag: BaseTag, vr: str, value: str) -> RawDataElement:
     return RawDataElement(tag, vr, len(data), data, 0, False, True)
 
 
-def _stamp() -> list[RawDataElement]:
+@cache
+def _stamp() -> tuple[RawDataElement, ...]:
     """Return what records the de-identification in the object (PS3.15 section E.1.1, PS3.3 C.12.1.1.1, C.7.6.3.1)."""
     codes = []
     for value, meaning in _METHOD_CODES:
@@ -163,9 +166,9 @@ def _stamp() -> list[RawDataElement]:
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     write_sequence(buffer, DataElement(0x00120064, "SQ", Sequence(codes)), ["iso8859"])
     encoded = buffer.getvalue()
-    return [
+    return (
         _raw(Tag(0x00120062), "CS", "YES"),
         _raw(Tag(0x00120063), "LO", "\\".join(method)),
         RawDataElement(Tag(0x00120064), "SQ", len(encoded), encoded, 0, False, True),
         _raw(Tag(0x00280303), "CS", "MODIFIED"),
-    ]
+    )

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.adapters.queries import Queries, case_summary
 from ingest.adapters.reception import Dispatch, Receiver
+from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
 from ingest.adapters.vault import Vault
 from ingest.domain.messages import CompleteStudies, ImportSplit, ProjectConfigured, WithdrawStudy
-from ingest.domain.pseudonyms import PatientIdentity, Pseudonyms
+from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.reasons import WithdrawReason
 from radloop.auth import Principal, Role
 from radloop.errors import Forbidden, Invalid, NotFound
@@ -73,7 +74,7 @@ def make_router(
     queries: Queries,
     receiver: Receiver,
     objects: Objects,
-    pseudonyms: Pseudonyms,
+    site_key: SiteKeyFile,
     vault: Vault,
     largest_upload_bytes: int,
     dicom_address: Callable[[], dict[str, Any]],
@@ -199,15 +200,24 @@ def make_router(
                 known = uow.studies.get(body.study_key) is not None or uow.tombstones.has(body.study_key)
             if not known:
                 raise NotFound("study-unknown", expected="the key of a study that was received", got="another key")
-        study_key = body.study_key or pseudonyms.uid(body.study_instance_uid)
-        dispatch(WithdrawStudy(study_key, body.reason, principal.subject))
+        keys = site_key.ring
+        study_key, version = body.study_key, keys.current
+        if body.study_instance_uid:
+            with unit_of_work(read_only=True) as uow:
+                study_key, version = keys.study_key(body.study_instance_uid, uow.patients)
+        dispatch(WithdrawStudy(study_key, body.reason, principal.subject, version))
         return {"study_key": study_key}
 
     @router.put("/projects/{project_id}/split")
     def import_split(project_id: str, body: SplitList, principal: Asking) -> dict[str, Any]:
         """Decide the split of patients before they are seen."""
         asking_in(principal, project_id).require(project_id, Role.SITE_ADMIN, Role.PROJECT_LEAD)
-        patients = tuple((_patient_key(pseudonyms, project_id, patient), patient.split) for patient in body.patients)
+        keys = site_key.ring
+        with unit_of_work(read_only=True) as uow:
+            named = [(keys.patient(_identity(patient), uow.patients), patient.split) for patient in body.patients]
+        patients = tuple(
+            (keys[version].patient_key(project_id, patient), version, split) for (patient, version), split in named
+        )
         dispatch(ImportSplit(project_id, patients, principal.subject))
         return {"patients": len(patients)}
 
@@ -222,15 +232,16 @@ def make_router(
                 got="another id",
                 do="wait a moment, or configure it",
             )
-        original = {pseudonyms.uid(series): series for series in body.series}
+        keys = site_key.ring
+        original = {keys[version].uid(series): series for version in keys.versions for series in body.series}
         found = queries.cases_of_series(body.project_id, list(original))
         cases = []
         for stored in found:
             series = original[stored.case.series_keys[0]]
             cases.append({"series": series, "study_key": stored.case.study_key} | case_summary(stored))
-        known = {stored.case.series_keys[0] for stored in found}
+        known = {original[stored.case.series_keys[0]] for stored in found}
         audit(principal, "resolve", body.project_id)
-        return {"cases": cases, "unknown": [series for key, series in original.items() if key not in known]}
+        return {"cases": cases, "unknown": [series for series in body.series if series not in known]}
 
     @router.get("/cases/{case_id}")
     def manifest(case_id: str, principal: Asking) -> Response:
@@ -252,10 +263,8 @@ def make_router(
     return router
 
 
-def _patient_key(pseudonyms: Pseudonyms, project_id: str, patient: PatientSplit) -> str:
-    identity = PatientIdentity(issuer=patient.issuer, patient_id=patient.patient_id)
-    # The study UID only matters for patients without an id, which a list cannot name.
-    return pseudonyms.patient_key(project_id, pseudonyms.patient(identity, study_instance_uid=""))
+def _identity(patient: PatientSplit) -> PatientIdentity:
+    return PatientIdentity(issuer=patient.issuer, patient_id=patient.patient_id)
 
 
 def _is_loopback(request: Request) -> bool:

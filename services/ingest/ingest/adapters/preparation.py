@@ -1,12 +1,17 @@
 """From a sender's bytes to a de-identified instance, wholly in memory: parse, take what is needed, clean, encode."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of, identity_of, routing_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
 from ingest.adapters.vault import Vault
+from ingest.domain.deidentification import Profile
+from ingest.domain.keys import KeyRing, Names
 from ingest.domain.model import SeriesRecord, SliceHeader, StudyRecord
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import Refused
@@ -22,6 +27,7 @@ class Prepared:
     study: StudyRecord
     series: SeriesRecord
     suspicion: str | None
+    names: Names
 
 
 class Preparation:
@@ -29,14 +35,23 @@ class Preparation:
 
     Parameters
     ----------
-    pseudonyms : Pseudonyms
-    cleaner : Cleaner
+    keys : callable
+        Returns the key versions as they are now.
+    unit_of_work : callable
+        Makes a read-only unit of work, to see which version a study and its patient are known under.
+    profile : Profile
     vault : Vault
         Seals who the study is about, and what routing needs.
     """
 
-    def __init__(self, pseudonyms: Pseudonyms, cleaner: Cleaner, vault: Vault) -> None:
-        self._pseudonyms, self._cleaner, self._vault = pseudonyms, cleaner, vault
+    def __init__(
+        self,
+        keys: Callable[[], KeyRing],
+        unit_of_work: Callable[[], AbstractContextManager[Any]],
+        profile: Profile,
+        vault: Vault,
+    ) -> None:
+        self._keys, self._unit_of_work, self._profile, self._vault = keys, unit_of_work, profile, vault
 
     def prepare(self, data: bytes, transfer_syntax_uid: str | None, called_ae_title: str) -> Prepared:
         """Return the instance as it will be stored.
@@ -55,13 +70,19 @@ class Preparation:
             See `parsing.parse`; also UNDECODABLE for what only shows when every element is looked at.
         """
         parsed = parse(data, transfer_syntax_uid)
-        uid = self._pseudonyms.uid
+        keys = self._keys()
         identity = identity_of(parsed)
-        patient = self._pseudonyms.patient(identity, parsed.study_instance_uid)
-        study_key, series_key = uid(parsed.study_instance_uid), uid(parsed.series_instance_uid)
+        names = keys.names(identity, parsed.study_instance_uid)
+        with self._unit_of_work() as uow:
+            chosen = keys.choose(names, uow.patients)
+        of_study, of_patient = keys[chosen.study], keys[chosen.patient]
+        patient = names.patients[chosen.patient]
+        study_key, series_key = names.study_keys[chosen.study], of_study.uid(parsed.series_instance_uid)
         routing = routing_of(parsed, called_ae_title)
         header = header_of(parsed, stored_syntax(parsed.transfer_syntax_uid))
         suspicion = suspicion_of(parsed)
+        # Before anything is sealed: a newer one that comes in between is put right by whoever seals anew.
+        vault_version = keys.current
         sealed_identity = self._vault.seal_fields(
             {
                 "study_instance_uid": parsed.study_instance_uid,
@@ -77,20 +98,23 @@ class Preparation:
                 "description": routing.description,
             }
         )
-        data, header = self._clean(parsed, patient, header)
+        data, header = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
         return Prepared(
             data=data,
             header=header,
-            sop_key=uid(parsed.sop_instance_uid),
-            study=StudyRecord(study_key, patient, sealed_identity),
-            series=SeriesRecord(series_key, study_key, sealed_routing),
+            sop_key=of_study.uid(parsed.sop_instance_uid),
+            study=StudyRecord(study_key, patient, sealed_identity, chosen.study, chosen.patient, vault_version),
+            series=SeriesRecord(series_key, study_key, sealed_routing, vault_version),
             suspicion=suspicion,
+            names=names,
         )
 
-    def _clean(self, parsed: Parsed, patient: str, header: SliceHeader) -> tuple[bytes, SliceHeader]:
+    def _clean(
+        self, parsed: Parsed, of_study: Pseudonyms, patient: str, days_back: int, header: SliceHeader
+    ) -> tuple[bytes, SliceHeader]:
         try:
-            self._cleaner.clean(parsed.ds, patient)
-            return encode(parsed, header, self._pseudonyms.uid(parsed.sop_instance_uid))
+            Cleaner(self._profile, of_study).clean(parsed.ds, patient, days_back)
+            return encode(parsed, header, of_study.uid(parsed.sop_instance_uid))
         except Refused as refused:
             raise RefusedInstance(
                 refused.reason, refused.detail, parsed.study_instance_uid, parsed.series_instance_uid

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import all_pixels, header_differences
 from ingest.adapters.metrics import INSTANCES
 from ingest.adapters.parsing import RefusedInstance
 from ingest.adapters.preparation import Preparation, Prepared
 from ingest.adapters.vault import Vault
+from ingest.domain.deidentification import Profile
+from ingest.domain.keys import KeyRing
 from ingest.domain.messages import (
     AcceptInstance,
     CloseReception,
@@ -33,7 +34,7 @@ from ingest.domain.model import (
     Instance,
     Refusal,
 )
-from ingest.domain.pseudonyms import Pseudonyms, content_id
+from ingest.domain.pseudonyms import content_id
 from ingest.domain.reasons import Refused, RejectReason
 from radloop.errors import Conflict, NotFound
 from radloop.messages import Message
@@ -41,6 +42,9 @@ from radloop.objects import Objects
 from radloop.references import ObjectRef
 
 Dispatch = Callable[[Message], Any]
+
+_KEYS_ROTATED = "keys-rotated"
+_PREPARED_AT_MOST = 5
 
 
 class Fate(StrEnum):
@@ -75,8 +79,10 @@ class Receiver:
     unit_of_work : callable
         Makes a read-only unit of work.
     objects : Objects
-    pseudonyms : Pseudonyms
-    cleaner : Cleaner
+    keys : callable
+        Returns the key versions as they are now.
+    profile : Profile
+        Of de-identification.
     vault : Vault
     """
 
@@ -85,13 +91,13 @@ class Receiver:
         dispatch: Dispatch,
         unit_of_work: Callable[[], Any],
         objects: Objects,
-        pseudonyms: Pseudonyms,
-        cleaner: Cleaner,
+        keys: Callable[[], KeyRing],
+        profile: Profile,
         vault: Vault,
     ) -> None:
         self.dispatch, self.unit_of_work, self.objects = dispatch, unit_of_work, objects
-        self._pseudonyms, self.vault = pseudonyms, vault
-        self.preparation = Preparation(pseudonyms, cleaner, vault)
+        self.keys, self.vault = keys, vault
+        self.preparation = Preparation(keys, unit_of_work, profile, vault)
 
     def open(self, called_ae_title: str) -> "Reception":
         """Begin to receive from one sender; ``called_ae_title`` is empty for an upload."""
@@ -151,8 +157,10 @@ class Receiver:
         """Note why an instance was refused, and answer so."""
         study_key, series_key = UNREADABLE, ""
         if isinstance(refused, RefusedInstance):
-            study_key = self._pseudonyms.uid(refused.study_instance_uid)
-            series_key = self._pseudonyms.uid(refused.series_instance_uid)
+            keys = self.keys()
+            with self.unit_of_work() as uow:
+                study_key, version = keys.study_key(refused.study_instance_uid, uow.patients)
+            series_key = keys[version].uid(refused.series_instance_uid)
         self.dispatch(NoteRefusal(Refusal(study_key, series_key, refused.reason, 1, refused.detail)))
         return Outcome(Fate.REFUSED, study_key, refused.reason, refused.detail)
 
@@ -201,12 +209,22 @@ class Reception:
             When the object store or the index cannot take it now; nothing of it is stored then.
         """
         try:
-            cleaned = self._receiver.preparation.prepare(data, transfer_syntax_uid, self._called_ae_title)
-            outcome = self._take(cleaned)
+            outcome = self._prepare_and_take(data, transfer_syntax_uid)
         except Refused as refused:
             outcome = self._receiver.refuse(refused)
         INSTANCES.labels(outcome.fate.value).inc()
         return outcome
+
+    def _prepare_and_take(self, data: bytes, transfer_syntax_uid: str | None) -> Outcome:
+        for attempt in range(1, _PREPARED_AT_MOST + 1):
+            cleaned = self._receiver.preparation.prepare(data, transfer_syntax_uid, self._called_ae_title)
+            try:
+                return self._take(cleaned)
+            except Conflict as conflict:
+                # The site key was rotated, or the patient named by another sender, since the names were chosen.
+                if conflict.code != _KEYS_ROTATED or attempt == _PREPARED_AT_MOST:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def _take(self, cleaned: Prepared) -> Outcome:
         study_key = cleaned.study.study_key
@@ -229,12 +247,14 @@ class Reception:
         ref = self._receiver.objects.put(key, cleaned.data)
         instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header)
         try:
-            self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series))
+            self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names))
         except Conflict as conflict:
             # Withdrawn, or sent by two senders at once, since we looked.
             self._receiver.objects.delete(key)
             if conflict.code == "study-withdrawn":
                 return self._refuse_withdrawn(cleaned)
+            if conflict.code == _KEYS_ROTATED:
+                raise
             return self._take(cleaned)
         return Outcome(Fate.STORED, study_key)
 
@@ -274,11 +294,23 @@ class Reception:
         ref: ObjectRef = self._receiver.objects.put(
             f"ingest/{study_key}/held/{held_id}-{uuid.uuid4().hex[:12]}", sealed
         )
-        held = HeldInstance(held_id, reason, detail, cleaned.sop_key, series_key, study_key, ref, cleaned.header)
+        held = HeldInstance(
+            held_id,
+            reason,
+            detail,
+            cleaned.sop_key,
+            series_key,
+            study_key,
+            ref,
+            cleaned.header,
+            cleaned.study.vault_version,
+        )
         try:
-            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series))
-        except Conflict:  # withdrawn since we looked
+            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names))
+        except Conflict as conflict:  # withdrawn, or the keys were rotated, since we looked
             self._receiver.objects.delete(ref.key)
+            if conflict.code == _KEYS_ROTATED:
+                raise
             return self._refuse_withdrawn(cleaned)
         return Outcome(Fate.HELD, study_key, reason, detail)
 

@@ -2,7 +2,8 @@
 
 from typing import Self
 
-from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSiteKeys, SqlSplits, SqlTombstones
+from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSplits, SqlTombstones
+from ingest.adapters.sql_keys import SqlPatients, SqlSealedThings, SqlSiteKeys
 from ingest.adapters.sql_studies import SqlHeld, SqlInstances, SqlReceptions, SqlRefusals, SqlStudies
 from radloop.sql import SqlUnitOfWork
 
@@ -22,4 +23,6 @@ class SqlIngestUnitOfWork(SqlUnitOfWork):
         self.splits = SqlSplits(self.connection)
         self.tombstones = SqlTombstones(self.connection)
         self.site_keys = SqlSiteKeys(self.connection)
+        self.patients = SqlPatients(self.connection)
+        self.sealed = SqlSealedThings(self.connection)
         return self

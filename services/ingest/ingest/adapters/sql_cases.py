@@ -1,4 +1,4 @@
-"""Repositories of what was decided, on SQL: cases, projects, splits, tombstones and the site key."""
+"""Repositories of what was decided, on SQL: cases, projects, splits and tombstones."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest.adapters.tables import CASES, PROJECTS, SITE_KEYS, SPLITS, TOMBSTONES
+from ingest.adapters.tables import CASES, PROJECTS, SPLITS, TOMBSTONES
 from ingest.domain.messages import Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
 from ingest.domain.model import FormedCase
 from ingest.domain.reasons import WithdrawReason
@@ -99,8 +99,14 @@ class SqlSplits:
         value = self._connection.execute(query).scalar()
         return None if value is None else Split(value)
 
-    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool) -> None:
-        row = {"project_id": project_id, "patient_key": patient_key, "split": split.value, "imported": imported}
+    def decide(self, project_id: str, patient_key: str, split: Split, *, imported: bool, key_version: int) -> None:
+        row = {
+            "project_id": project_id,
+            "patient_key": patient_key,
+            "split": split.value,
+            "imported": imported,
+            "key_version": key_version,
+        }
         self._connection.execute(SPLITS.insert().values(**row))
 
 
@@ -113,8 +119,8 @@ class SqlTombstones:
     def has(self, study_key: str) -> bool:
         return self._connection.execute(_HAS_TOMBSTONE, {"key": study_key}).first() is not None
 
-    def add(self, study_key: str, reason: WithdrawReason, at: float) -> None:
-        row = {"study_key": study_key, "reason": reason.value, "at": at, "empty": False}
+    def add(self, study_key: str, reason: WithdrawReason, at: float, key_version: int) -> None:
+        row = {"study_key": study_key, "reason": reason.value, "at": at, "empty": False, "key_version": key_version}
         self._connection.execute(TOMBSTONES.insert().values(**row))
 
     def mark_empty(self, study_key: str) -> None:
@@ -124,16 +130,3 @@ class SqlTombstones:
         """Return a withdrawn study whose objects are still to be deleted."""
         query = sa.select(TOMBSTONES.c.study_key).where(sa.not_(TOMBSTONES.c.empty)).order_by(TOMBSTONES.c.at)
         return self._connection.execute(query.limit(1)).scalar()
-
-
-class SqlSiteKeys:
-    """`ports.SiteKeys`."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-
-    def fingerprint(self) -> str | None:
-        return self._connection.execute(sa.select(SITE_KEYS.c.fingerprint)).scalar()
-
-    def remember(self, fingerprint: str) -> None:
-        self._connection.execute(SITE_KEYS.insert().values(fingerprint=fingerprint))

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest.adapters.tables import CASES, DIFFERENCES, HELD, INSTANCES, RECEPTIONS, REFUSALS, SERIES, STUDIES
+from ingest.adapters.tables import CASES, DIFFERENCES, HELD, INSTANCES, PATIENTS, RECEPTIONS, REFUSALS, SERIES, STUDIES
 from ingest.domain.model import (
     HeldInstance,
     Instance,
@@ -54,7 +54,9 @@ def _instance(row: Any) -> Instance:
 
 
 def _study(row: Any) -> Study:
-    record = StudyRecord(row.study_key, row.patient, row.identity)
+    record = StudyRecord(
+        row.study_key, row.patient, row.identity, row.key_version, row.patient_version or 1, row.vault_version
+    )
     return Study(
         record, StudyState(row.state), row.generation, row.completed_generation, row.told, row.received_at, row.broken
     )
@@ -62,7 +64,11 @@ def _study(row: Any) -> Study:
 
 # What runs for every instance is built once: building a statement costs as much as running it.
 _KEY = sa.bindparam("key")
-_GET_STUDY = sa.select(STUDIES).where(STUDIES.c.study_key == _KEY)
+_GET_STUDY = (
+    sa.select(STUDIES, PATIENTS.c.key_version.label("patient_version"))
+    .outerjoin(PATIENTS, PATIENTS.c.patient == STUDIES.c.patient)
+    .where(STUDIES.c.study_key == _KEY)
+)
 _UPDATE_STUDY = STUDIES.update().where(STUDIES.c.study_key == _KEY)
 _GET_INSTANCE = sa.select(INSTANCES).where(INSTANCES.c.sop_key == _KEY)
 _ADD_INSTANCE = INSTANCES.insert()
@@ -95,6 +101,8 @@ class SqlStudies:
             "told": study.told,
             "received_at": study.received_at,
             "broken": study.broken,
+            "key_version": study.record.key_version,
+            "vault_version": study.record.vault_version,
         }
         key = study.record.study_key
         if self._connection.execute(_UPDATE_STUDY, {"key": key, **values}).rowcount == 0:
@@ -110,7 +118,10 @@ class SqlStudies:
         rows = self._connection.execute(
             sa.select(SERIES).where(SERIES.c.study_key == study_key).order_by(SERIES.c.series_key)
         )
-        return [Series(SeriesRecord(row.series_key, row.study_key, row.routing), row.generation) for row in rows]
+        return [
+            Series(SeriesRecord(row.series_key, row.study_key, row.routing, row.vault_version), row.generation)
+            for row in rows
+        ]
 
     def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
         columns = STUDIES.c
@@ -211,6 +222,7 @@ class SqlHeld:
             study_key=row.study_key,
             object=_reference(row),
             header=header_from_json(row.header),
+            vault_version=row.vault_version,
         )
 
     def add(self, held: HeldInstance, at: float) -> None:
@@ -224,6 +236,7 @@ class SqlHeld:
             "header": header_to_json(held.header),
             "released": False,
             "at": at,
+            "vault_version": held.vault_version,
         } | reference_to_row(held.object)
         upsert(self._connection, HELD, row, keys=("held_id",), update=False)
 

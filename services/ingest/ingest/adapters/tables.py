@@ -18,6 +18,18 @@ def _object_columns() -> list[sa.Column]:  # type: ignore[type-arg]
     ]
 
 
+def _version(name: str, *, index: bool = False) -> sa.Column:  # type: ignore[type-arg]
+    """Return a column with a version of the site key; rows older than versions are of the first."""
+    return sa.Column(name, sa.Integer, nullable=False, server_default="1", index=index)
+
+
+PATIENTS = sa.Table(
+    "patients",
+    METADATA,
+    sa.Column("patient", sa.String(64), primary_key=True),
+    sa.Column("key_version", sa.Integer, nullable=False),
+)
+
 STUDIES = sa.Table(
     "studies",
     METADATA,
@@ -31,6 +43,8 @@ STUDIES = sa.Table(
     sa.Column("told", sa.Boolean, nullable=False),
     sa.Column("received_at", sa.Float, nullable=False),
     sa.Column("broken", sa.Boolean, nullable=False),
+    _version("vault_version", index=True),
+    _version("key_version"),
 )
 
 SERIES = sa.Table(
@@ -40,6 +54,7 @@ SERIES = sa.Table(
     sa.Column("study_key", _UID, nullable=False, index=True),
     sa.Column("routing", sa.Text, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
+    _version("vault_version", index=True),
 )
 
 INSTANCES = sa.Table(
@@ -83,6 +98,7 @@ HELD = sa.Table(
     sa.Column("header", sa.Text, nullable=False),
     sa.Column("released", sa.Boolean, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
+    _version("vault_version", index=True),
 )
 
 REFUSALS = sa.Table(
@@ -127,6 +143,7 @@ SPLITS = sa.Table(
     sa.Column("patient_key", sa.String(64), primary_key=True),
     sa.Column("split", sa.String(20), nullable=False),
     sa.Column("imported", sa.Boolean, nullable=False),
+    _version("key_version"),
 )
 
 TOMBSTONES = sa.Table(
@@ -136,6 +153,9 @@ TOMBSTONES = sa.Table(
     sa.Column("reason", sa.String(30), nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("empty", sa.Boolean, nullable=False, index=True),
+    _version("key_version"),
 )
 
-SITE_KEYS = sa.Table("site_keys", METADATA, sa.Column("fingerprint", sa.String(40), primary_key=True))
+SITE_KEYS = sa.Table(
+    "site_keys", METADATA, sa.Column("fingerprint", sa.String(40), primary_key=True), _version("version")
+)

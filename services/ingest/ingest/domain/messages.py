@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ingest.domain.keys import Names
 from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord
 from ingest.domain.reasons import RejectReason, WithdrawReason
 from radloop.messages import Message
@@ -144,20 +145,25 @@ class CloseReception(Message):
 
 @dataclass(frozen=True, slots=True)
 class AcceptInstance(Message):
-    """End: the object is stored; the instance counts from now on."""
+    """End: the object is stored; the instance counts from now on.
+
+    ``names`` are the study's and its patient's under every key version, to see whether those chosen still hold.
+    """
 
     instance: Instance
     study: StudyRecord
     series: SeriesRecord
+    names: Names
 
 
 @dataclass(frozen=True, slots=True)
 class HoldInstance(Message):
-    """Keep an instance, encrypted, until a person has looked at it."""
+    """Keep an instance, encrypted, until a person has looked at it; ``names`` as in `AcceptInstance`."""
 
     held: HeldInstance
     study: StudyRecord
     series: SeriesRecord
+    names: Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +223,7 @@ class WithdrawStudy(Message):
     study_key: str
     reason: WithdrawReason
     subject: str
+    key_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +235,47 @@ class ForgetObjects(Message):
 
 @dataclass(frozen=True, slots=True)
 class ImportSplit(Message):
-    """Decide the split of patients before they are seen; ``patients`` holds (patient_key, split)."""
+    """Decide the split of patients before they are seen; ``patients`` holds (patient_key, key version, split)."""
 
     project_id: str
-    patients: tuple[tuple[str, Split], ...]
+    patients: tuple[tuple[str, int, Split], ...]
     subject: str
 
 
 @dataclass(frozen=True, slots=True)
-class CheckSiteKey(Message):
-    """The index belongs to one site key; another one would give every patient a second pseudonym."""
+class AdoptSiteKeys(Message):
+    """The index belongs to these key versions; a newer one than it knows becomes the one for who is new."""
 
-    fingerprint: str
+    fingerprints: tuple[tuple[int, str], ...]
+    subject: str = ""
+    """Who asked for a rotation; empty at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropSiteKey(Message):
+    """Nothing needs this key version any more."""
+
+    version: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Something encrypted in the index, and the key version it is encrypted with.
+
+    ``kind`` is ``study``, ``series`` or ``held``; ``text`` the encrypted text, or the object key of a held instance.
+    """
+
+    kind: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reseal(Message):
+    """The same content, encrypted with a newer key version; ``object`` is that of a held instance."""
+
+    old: Sealed
+    text: str
+    version: int
+    object: ObjectRef | None = None

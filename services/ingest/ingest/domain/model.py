@@ -61,7 +61,9 @@ class SliceHeader:
 
     Attributes
     ----------
-    modality, sop_class_uid, transfer_syntax_uid, image_type
+    modality
+        A term of `domain.modalities`, announced with each case.
+    sop_class_uid, transfer_syntax_uid, image_type
         As in the data set; ``transfer_syntax_uid`` is that of the stored object.
     rows, columns, frames, samples_per_pixel : int
     bits_allocated, bits_stored, high_bit : int
@@ -127,25 +129,33 @@ class StudyRecord:
         Pseudonyms.
     identity : str
         Original study UID and patient, encrypted; for re-identification by the site's administrator.
+    key_version, patient_version : int
+        Versions of the site key that the study, and its patient, are pseudonymised under.
+    vault_version : int
+        Version that ``identity`` is encrypted with.
     """
 
     study_key: str
     patient: str
     identity: str
+    key_version: int = 1
+    patient_version: int = 1
+    vault_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRecord:
-    """What is remembered of a series: its routing attributes, encrypted."""
+    """What is remembered of a series: its routing attributes, encrypted with a version of the site key."""
 
     series_key: str
     study_key: str
     routing: str
+    vault_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class HeldInstance:
-    """An instance that waits for a person. ``object`` holds the de-identified instance, encrypted."""
+    """An instance that waits for a person. ``object`` holds the de-identified instance, encrypted with a version of the key."""
 
     held_id: str
     reason: RejectReason
@@ -155,6 +165,7 @@ class HeldInstance:
     study_key: str
     object: ObjectRef
     header: SliceHeader
+    vault_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
