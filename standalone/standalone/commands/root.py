@@ -9,6 +9,7 @@ from standalone.commands import (
     deadletters,
     demo,
     events,
+    keys,
     labels,
     models,
     objects,
@@ -49,5 +50,6 @@ app.add_typer(events.app, name="events")
 app.add_typer(objects.app, name="objects")
 app.add_typer(deadletters.app, name="dlq")
 app.add_typer(backup.app, name="backup")
+app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics")
 app.add_typer(database.app, name="database")
