@@ -55,17 +55,21 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def postgresql(folder: Path, *services: str, **options: str) -> Iterator[dict[str, str]]:
-    """Run PostgreSQL; yield the `RADLOOP_DATABASE_URL` of each service, its role and schema made."""
+def postgresql(folder: Path, **options: str) -> Iterator[PostgresqlServer]:
+    """Run PostgreSQL with options of its own beside ours."""
     server = PostgresqlServer(
         folder / "postgresql", free_ports(1)[0], secrets.token_urlsafe(16), tuple(options.items())
     )
     server.prepare()
     with running(server.program(), folder=folder):
-        passwords = {service: secrets.token_urlsafe(16) for service in services}
-        admin = server.url_of("radloop")
-        apply_ownership(admin, passwords)
-        yield {service: service_url(admin, service, password) for service, password in passwords.items()}
+        yield server
+
+
+def database_url(server: PostgresqlServer, service: str, database: str = "radloop") -> str:
+    """Make a service's role and schema, in a database that is made as well, and return its `RADLOOP_DATABASE_URL`."""
+    # Roles belong to the server: with one password for all, a second database does not lock the first one's users out.
+    apply_ownership(server.url_of(database), {service: server.password})
+    return service_url(server.url_of(database), service, server.password)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import statistics
 import time
 
 from kafka import KafkaProducer
-from real_engines import kafka, postgresql, scratch
+from real_engines import database_url, kafka, postgresql, scratch
 
 from radloop.events import EventLog, open_event_log
 from radloop.messages import Envelope
@@ -67,8 +67,8 @@ def main() -> None:
     headers = Envelope.new(TOPIC, source="/site-1/qa", subject=KEYS[0]).headers()
     as_bytes = [(name, value.encode()) for name, value in headers.items()]
     rows = []
-    with scratch() as folder, postgresql(folder, "qa") as urls, kafka(folder, TOPIC) as cluster:
-        database, log = Database(urls["qa"], "qa"), open_event_log(cluster.url)
+    with scratch() as folder, postgresql(folder) as server, kafka(folder, TOPIC) as cluster:
+        database, log = Database(database_url(server, "qa"), "qa"), open_event_log(cluster.url)
         database.migrate(PACKAGE)
         for count in (2_000, *[arguments.events] * arguments.rounds):  # the first round only warms up
             plain, with_headers = (bare(cluster.bootstrap, count, each) for each in ([], as_bytes))

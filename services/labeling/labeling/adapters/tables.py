@@ -74,6 +74,8 @@ tasks = sa.Table(
     sa.Index("tasks_by_urgency", "project_id", "priority", "round_number", "rank", "task_id"),
     sa.Index("tasks_by_state", "project_id", "state", "priority", "round_number", "rank", "task_id"),
     sa.Index("tasks_by_reader", "project_id", "reader", "priority", "round_number", "rank", "task_id"),
+    # What a reader holds, and what waits for them, whatever else they have read over the years.
+    sa.Index("tasks_of_reader", "project_id", "reader", "state", "priority", "round_number", "rank", "task_id"),
     sa.Index("tasks_by_expiry", "state", "lease_expires_at"),
 )
 
