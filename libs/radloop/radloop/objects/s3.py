@@ -103,21 +103,21 @@ class S3Objects:
         """Forget an object unless it was stored, or put again, at or after a time; return whether it is gone.
 
         S3 cannot delete "unless changed". So a mark is set first, and a writer who finds the object there makes it young,
-        then looks for the mark and again for the object: whichever of the two is late sees what the other did.
+        then looks for the mark and again for the object: whichever of the two is late sees what the other did. The mark is
+        a lock too: with two sweeps at one key, the later could delete what was stored after the earlier. It stays when it
+        is not known what became of the deletion, until `abort_unfinished` finds it stale.
         """
-        mark = {"Bucket": self._bucket, "Key": f"{self._prefix}{_DISCARDING}{checked_key(key)}"}
+        mark = {"Bucket": self._bucket, "Key": self._mark_of(key)}
         with in_our_words():
-            self._client.put_object(**mark, Body=b"")
-            try:
-                answer = self._head(key)
-                if answer is None:
-                    return True
-                if _age_from(answer) >= before:
-                    return False
+            if not self._set_mark(mark):
+                return False
+            answer = self._head(key)
+            gone = answer is None
+            if answer is not None and _age_from(answer) < before:
                 self._client.delete_object(**self._place(key))
-                return True
-            finally:
-                self._client.delete_object(**mark)
+                gone = True
+            self._client.delete_object(**mark)
+        return gone
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with ``prefix``, sorted."""
@@ -141,6 +141,11 @@ class S3Objects:
             uploads = abandoned(self._client, self._bucket, self._prefix + prefix, before)
             for each in uploads:
                 self._client.abort_multipart_upload(**each)
+            marks = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=f"{self._prefix}{_DISCARDING}"
+            )
+            for mark in (mark for page in marks for mark in page.get("Contents", []) if _is_stale(mark)):
+                self._client.delete_object(Bucket=self._bucket, Key=mark["Key"])
         return len(uploads)
 
     def check(self) -> None:
@@ -221,15 +226,31 @@ class S3Objects:
             if status_of(error) != 404:  # swept meanwhile: the caller looks
                 raise
 
+    def _set_mark(self, mark: dict[str, str]) -> bool:
+        """Return False when another sweep is at the key."""
+        for _ in range(_ATTEMPTS):
+            try:
+                self._client.put_object(**mark, Body=b"", IfNoneMatch="*")
+            except ClientError as error:
+                if already_there(error):
+                    return False
+                if status_of(error) != 409:
+                    raise
+            else:
+                return True
+        return False
+
     def _is_being_discarded(self, key: str) -> bool:
         try:
-            answer = self._client.head_object(Bucket=self._bucket, Key=f"{self._prefix}{_DISCARDING}{key}")
+            mark = self._client.head_object(Bucket=self._bucket, Key=self._mark_of(key))
         except ClientError as error:
             if status_of(error) == 404:
                 return False
             raise
-        # An older mark belongs to a sweep that was killed.
-        return bool(answer["LastModified"] >= datetime.now(UTC) - _DISCARD_TAKES_AT_MOST)
+        return not _is_stale(mark)
+
+    def _mark_of(self, key: str) -> str:
+        return f"{self._prefix}{_DISCARDING}{hashlib.sha256(checked_key(key).encode()).hexdigest()}"
 
     def _digest_of(self, ref: ObjectRef, answer: dict[str, Any]) -> str:
         """Return the digest of an object that is there; one that was not stored by us is read."""
@@ -262,6 +283,11 @@ class S3Objects:
 
 class _AlreadyThere(Exception):
     """An object was found before anything was sent."""
+
+
+def _is_stale(mark: dict[str, Any]) -> bool:
+    """Whether a mark belongs to a sweep that was killed."""
+    return bool(mark["LastModified"] < datetime.now(UTC) - _DISCARD_TAKES_AT_MOST)
 
 
 def _age_from(answer: dict[str, Any]) -> datetime:
