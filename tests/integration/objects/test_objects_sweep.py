@@ -123,9 +123,10 @@ def test_discarding_beside_writers_who_put_again_loses_nothing(objects, monkeypa
         refs = [objects.put(key, key.encode()) for key in keys]
         before = aged(objects, *keys)
         # Neighbours are about the same key and start together; which of them is first is drawn.
-        work = [(key, chosen) for key in keys for chosen in draw.sample((_put_until_told, _discard, _discard), 3)]
+        both = (_put_until_told, _discard, _discard)
+        work = [(key, before, chosen) for key in keys for chosen in draw.sample(both, 3)]
         with ThreadPoolExecutor(6) as pool:
-            discarded += sum(pool.map(lambda item: item[1](objects, item[0], before), work))
+            discarded += sum(pool.map(lambda item: item[2](objects, item[0], item[1]), work))
         assert [objects.get(ref) for ref in refs] == [key.encode() for key in keys]
     assert 0 < discarded < ROUNDS * KEYS * 2, "the race was none: one side always came first"
 

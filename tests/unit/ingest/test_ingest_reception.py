@@ -201,3 +201,12 @@ def test_logs_name_nobody(receiver, phantoms, caplog):
     with caplog.at_level(logging.DEBUG):
         receive(receiver, *phantoms.series(2), b"hello", phantoms.file(phantoms.slice())[:-10])
     assert not any(value.decode() in caplog.text for value in IDENTIFYING)
+
+
+def test_what_a_crash_left_stays_while_the_store_is_away(receiver, objects, uow):
+    reception = receiver.open("")
+    reception.begin("1.2.3")
+    objects.put("ingest/1.2.3/instances/left-behind.dcm", b"x")
+    objects.away = True
+    assert receiver.sweep() == 0
+    assert not uow.receptions.rows and objects.stored

@@ -20,6 +20,7 @@ from radloop.auth import Principal, Role
 from radloop.errors import Forbidden, Invalid, NotFound
 from radloop.http import authenticated
 from radloop.objects import Objects
+from radloop.objects.serving import Presigned, object_response
 from radloop.references import Split
 
 SITE = "*"
@@ -251,14 +252,14 @@ def make_router(
         return Response(objects.get(stored.case.manifest), media_type="application/json")
 
     @router.get("/cases/{case_id}/volumes/{channel}")
-    def volume(case_id: str, channel: int, principal: Asking) -> Response:
+    def volume(case_id: str, channel: int, principal: Asking, presigned: Presigned = False) -> Response:
         """One channel of a case as NIfTI."""
         stored = queries.case(case_id)
         asking_in(principal, stored.case.project_id).require(stored.case.project_id, *_ANYBODY)
         if not 0 <= channel < len(stored.case.volumes):
             raise NotFound("channel-unknown", expected=f"a channel below {len(stored.case.volumes)}", got=str(channel))
         audit(principal, "view", case_id)
-        return Response(objects.get(stored.case.volumes[channel]), media_type="application/octet-stream")
+        return object_response(objects, stored.case.volumes[channel], "application/octet-stream", presigned=presigned)
 
     return router
 

@@ -36,10 +36,13 @@ from ingest.domain.model import (
 )
 from ingest.domain.pseudonyms import content_id
 from ingest.domain.reasons import Refused, RejectReason
-from radloop.errors import Conflict, NotFound
+from radloop.errors import Conflict, NotFound, TemporaryError
 from radloop.messages import Message
 from radloop.objects import Objects
 from radloop.references import ObjectRef
+from radloop.telemetry import logger
+
+log = logger(__name__)
 
 Dispatch = Callable[[Message], Any]
 
@@ -134,6 +137,17 @@ class Receiver:
         Run before anything is received: a reception that is open then belongs to a process that is dead.
         """
         deleted = 0
+        try:
+            deleted = self._delete_uncounted()
+        except TemporaryError as error:
+            # The service starts without the store; what stays behind is for `radloop objects sweep` then.
+            log.warning("objects of a crash stay for a later sweep", reason=error.code)
+        for reception_id in self._open_receptions():
+            self.dispatch(CloseReception(reception_id, broken=True))
+        return deleted
+
+    def _delete_uncounted(self) -> int:
+        deleted = 0
         with self.unit_of_work() as uow:
             studies = uow.receptions.studies()
         for study_key in studies:
@@ -145,8 +159,6 @@ class Receiver:
                     if key not in counted:
                         self.objects.delete(key)
                         deleted += 1
-        for reception_id in self._open_receptions():
-            self.dispatch(CloseReception(reception_id, broken=True))
         return deleted
 
     def _open_receptions(self) -> list[str]:

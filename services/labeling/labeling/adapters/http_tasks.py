@@ -16,6 +16,7 @@ from labeling.ports import Filter, task_of
 from radloop.auth import Principal, pseudonym
 from radloop.errors import Forbidden, Invalid, NotFound
 from radloop.http import authenticated
+from radloop.objects.serving import Presigned, object_response
 
 Who = Annotated[Principal, Depends(authenticated)]
 _NIFTI = {200: {"content": {"application/x-nifti": {}}, "description": "A NIfTI file."}}
@@ -135,12 +136,14 @@ def router(api: Api) -> APIRouter:
             return TaskStateView(task_id=task_id, state=task_of(task_id, uow).state)
 
     @routes.get("/{task_id}/image", responses=_NIFTI, response_class=Response)
-    def image(principal: Who, task_id: str, channel: Annotated[int, Query(ge=0)] = 0) -> Response:
+    def image(
+        principal: Who, task_id: str, channel: Annotated[int, Query(ge=0)] = 0, presigned: Presigned = False
+    ) -> Response:
         """Return one channel of the case as NIfTI."""
         _, case = api.viewed(task_id, principal, "image-viewed", *EVERYBODY)
         if channel >= len(case.volumes):
             raise Invalid("channel-unknown", expected=f"a channel below {len(case.volumes)}", got=str(channel))
-        return Response(api.objects.get(case.volumes[channel]), media_type="application/x-nifti")
+        return object_response(api.objects, case.volumes[channel], "application/x-nifti", presigned=presigned)
 
     @routes.get("/{task_id}/manifest", response_class=Response)
     def manifest(principal: Who, task_id: str) -> Response:
@@ -149,7 +152,7 @@ def router(api: Api) -> APIRouter:
         return Response(api.objects.get(case.manifest), media_type="application/json")
 
     @routes.get("/{task_id}/proposal", responses=_NIFTI, response_class=Response)
-    def proposal(principal: Who, task_id: str) -> Response:
+    def proposal(principal: Who, task_id: str, presigned: Presigned = False) -> Response:
         """Return the model's mask to start from. 403 ``blind`` where the reading must not be influenced, 404 where there is none."""
         task, case = api.viewed(task_id, principal, "proposal-viewed", *EVERYBODY)
         if task.blind(case):
@@ -163,7 +166,7 @@ def router(api: Api) -> APIRouter:
             prediction = uow.predictions.get(task.offered_prediction(case))
         if prediction is None:
             raise NotFound("proposal-missing", expected="a prediction", got="none", do="contour without it")
-        return Response(api.objects.get(prediction.mask), media_type="application/x-nifti")
+        return object_response(api.objects, prediction.mask, "application/x-nifti", presigned=presigned)
 
     def _after(command: TakeTask | RenewLease, task_id: str, principal: Principal) -> TaskView:
         api.dispatcher.dispatch(command)
