@@ -57,12 +57,9 @@ class Database:
         if url.startswith("sqlite:///"):
             self.schema = None
             self.engine = open_sqlite(url.removeprefix("sqlite:///"), service, busy_timeout_s)
-            reading: dict[str, Any] = {}
         elif url.startswith("postgresql"):
             self.schema = schema_of(service)
             self.engine = open_postgresql(url, service, pool_size, busy_timeout_s)
-            # A snapshot for the whole transaction, as SQLite gives it; a writer in disguise is refused.
-            reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         else:
             raise PermanentError(
                 "database-url-unknown",
@@ -71,7 +68,7 @@ class Database:
                 do="set RADLOOP_DATABASE_URL",
             )
         translate_outages(self.engine)
-        self._reading = self.engine.execution_options(**{READ_ONLY: True}, **reading)
+        self._reading = self.engine.execution_options(**{READ_ONLY: True})
 
     @contextmanager
     def begin(self, *, read_only: bool = False) -> Iterator[sa.Connection]:

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 from radloop.errors import PermanentError
@@ -80,7 +81,15 @@ def open_postgresql(url: str, service: str, pool_size: int, busy_timeout_s: floa
 
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
-        if not connection.get_execution_options().get(READ_ONLY, False):
-            connection.exec_driver_sql(take_turn)
+        # Said with the BEGIN that psycopg sends before the first statement. "None" leaves it to the server, which may itself
+        # be read-only; SQLAlchemy's own option would make it "read write" for every later user of the connection.
+        session = connection.connection.driver_connection
+        assert isinstance(session, psycopg.Connection)
+        if connection.get_execution_options().get(READ_ONLY, False):
+            # A snapshot for the whole transaction, as SQLite gives it; a writer in disguise is refused.
+            session.isolation_level, session.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+            return
+        session.isolation_level, session.read_only = psycopg.IsolationLevel.READ_COMMITTED, None
+        connection.exec_driver_sql(take_turn)
 
     return engine
