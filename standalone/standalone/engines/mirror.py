@@ -37,8 +37,6 @@ class Mirror:
         Its properties are written there.
     site, site_events, control_plane_events
         Name of the site; ``host:port,…`` of the two clusters.
-    copies
-        Replicas of MirrorMaker's own topics, 1 or 3.
     security
         Properties of the connection to the control plane's cluster beside its address, e.g. ``security.protocol``.
     """
@@ -47,7 +45,6 @@ class Mirror:
     site: str
     site_events: str
     control_plane_events: str
-    copies: int = 1
     security: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self) -> None:
@@ -97,12 +94,11 @@ class Mirror:
             "refresh.topics.interval.seconds": "5",
             "scheduled.rebalance.max.delay.ms": "0",
         }
-        for kind in ("checkpoints.topic", "heartbeats.topic", "offset-syncs.topic", "config.storage"):
-            found[f"{kind}.replication.factor"] = str(self.copies)
-        found["replication.factor"] = str(self.copies)
-        for kind in ("offset.storage", "status.storage"):
-            found[f"{kind}.replication.factor"] = str(self.copies)
-            found[f"{kind}.partitions"] = "1"
+        # MirrorMaker's own topics are as the brokers of each cluster are set to make topics.
+        own = ("checkpoints.topic", "heartbeats.topic", "offset-syncs.topic")
+        storage = ("config.storage", "offset.storage", "status.storage")
+        found |= {f"{kind}.replication.factor": "-1" for kind in (*own, *storage)}
+        found |= {"replication.factor": "-1", "offset.storage.partitions": "1", "status.storage.partitions": "1"}
         for cluster in (here, there):
             # Only with its target's name in front is this heeded. What is mirrored twice after a crash is a repeat to the inbox.
             found[f"{cluster}.offset.flush.interval.ms"] = "1000"

@@ -43,5 +43,4 @@ def mirror_of(layout: Layout) -> Mirror | None:
         site=setup.site,
         site_events=engines.kafka.bootstrap,
         control_plane_events=address,
-        copies=min(3, setup.brokers),
     )
