@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ from standalone.layout import Layout, Platform, read_platform
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PASSPHRASE = "correct horse battery staple"
-SIZES = ["--cohort", "phantom", "--patients", "5", "--test", "3", "--validation", "3", "--start", "2", "--batch", "3",
+SIZES = ["--cohort", "phantom", "--patients", "5", "--test", "3", "--validation", "3", "--start", "3", "--batch", "3",
          "--rounds", "1", "--initial-steps", "20", "--update-steps", "10"]  # fmt: skip
 WITHDRAWN = 0x0124
 ENVIRONMENT = os.environ | {"RADLOOP_BACKUP_PASSPHRASE": PASSPHRASE}
@@ -147,7 +148,7 @@ def begin_draft(folder: Path) -> str:
             task = reader.post("/labeling/v1/tasks/next", {"project_id": PROJECT_ID})
             return task is not None
 
-        wait_for(taken, 60, "a task")
+        wait_for(taken, 300, "a task")
         path, lease_id = f"/labeling/v1/tasks/{task['task_id']}", task["lease"]["lease_id"]
         reader.post(f"{path}/draft", {"lease_id": lease_id, "after_sequence": 0, "entries": [{"stroke": [1, 2, 3]}]})
         reader.request("DELETE", f"{path}/lease", params={"lease_id": lease_id})
@@ -174,12 +175,16 @@ def answers_of(client: Client, facts: Facts) -> dict[str, Any]:
 def test_the_embedded_site_comes_back_and_the_loop_goes_on(tmp_path: Path) -> None:
     site, again, backup = tmp_path / "site", tmp_path / "again", tmp_path / "backup"
     with process(site, "demo", "--data", str(site), *SIZES) as demo:
-        reading = "round 1: read, check, approve: begins"
-        wait_for(lambda: reading in said(site) or demo.poll() is not None, 600, "the readers")
+        mining = "round 1: predict on the pool, mine: begins"
+        wait_for(lambda: mining in said(site) or demo.poll() is not None, 900, "the first model")
         assert demo.poll() is None, said(site)[-3000:]
+        # The demo's readers rest for a moment, so that somebody else finds a task.
+        demo.send_signal(signal.SIGSTOP)
+        task_id = begin_draft(site)
+        demo.send_signal(signal.SIGCONT)
+        wait_for(lambda: any(event.task_id for event in facts_of(site).of("label-submitted")), 240, "a reader")
         unwanted = stranger(cohort_of(site).pool[0])
         with connect(site) as client:
-            task_id = begin_draft(site)
             client.post(
                 "/ingest/v1/withdraw",
                 {"study_instance_uid": unwanted.study_instance_uid, "reason": "consent"},
