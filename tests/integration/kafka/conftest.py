@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from radloop.events.kafka import KafkaAddress
 from standalone.engines.kafka import HOST, KafkaCluster
 from standalone.supervisor.ports import free_ports
+from standalone.supervisor.process import WatchedProcess
 
 ADMIN = "admin:admin-pw"
 
@@ -122,3 +124,37 @@ def secured(engines_folder, running) -> Secured:
         admin.alter_user_scram_credentials([upsertion])
     admin.close()
     return found
+
+
+class Broker:
+    """One broker of a test's own, to be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        port, controller = free_ports(2)
+        self._cluster = KafkaCluster(folder, [port], [controller])
+        self._cluster.prepare()
+        self.url, self.bootstrap = self._cluster.url, self._cluster.bootstrap
+        (program,) = self._cluster.programs()
+        self._process = WatchedProcess(program, folder / "kafka.log")
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process.start(time.monotonic())
+        deadline = time.monotonic() + 60
+        while not self._process.ready:
+            assert self._process.step(time.monotonic()) != "died", self._process.last_lines(20)
+            assert time.monotonic() < deadline, self._process.last_lines(20)
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Kill it, as the power does."""
+        self._process.kill()
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory):
+    """A broker without security that no other module uses."""
+    broker = Broker(tmp_path_factory.mktemp("own-kafka"))
+    broker.start()
+    yield broker
+    broker.kill()

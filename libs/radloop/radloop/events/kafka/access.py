@@ -6,6 +6,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import GroupAuthorizationFailedError
 
 from radloop.errors import Unavailable
+from radloop.events.kafka.clients import ask_coordinator
 
 _UNKNOWN_TOPIC, _FORBIDDEN_TOPIC = 3, 29
 """Codes of Kafka's protocol."""
@@ -62,7 +63,7 @@ def lacking(
 
 def _may_read_group(admin: KafkaAdminClient, group: str) -> bool:
     try:
-        found = admin.describe_groups([group])[group]
+        found = ask_coordinator(lambda: admin.describe_groups([group]))[group]
     except GroupAuthorizationFailedError:
         return False
     if "GroupAuthorizationFailed" in (found["error"] or ""):

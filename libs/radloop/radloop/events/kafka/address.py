@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from radloop.errors import PermanentError
+from radloop.events.kafka.sockets import DIRECT
 
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 DEFAULT_PORT = 9092
@@ -117,6 +118,7 @@ class KafkaAddress:
             "bootstrap_timeout_ms": 5_000,
             "request_timeout_ms": 8_000,
             "reconnect_backoff_max_ms": 1_000,
+            "proxy_url": DIRECT,
             "security_protocol": f"SASL_{secure}" if self.user else secure,
         }
         if self.tls:

@@ -11,8 +11,9 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from radloop.errors import PermanentError
+from radloop.errors import RadloopError
 from radloop.events.kafka.address import KafkaAddress
+from radloop.events.kafka.clients import make_client
 from radloop.events.kafka.records import stored_of
 from radloop.events.port import Stored
 from radloop.telemetry import logger
@@ -132,7 +133,7 @@ class KafkaGroupConsumer(ConsumerRebalanceListener):
         while not self._closing.is_set():
             try:
                 self._read_until_closed()
-            except (KafkaError, PermanentError, OSError):
+            except (KafkaError, RadloopError, OSError):
                 # The service's own look at the log says why, once; here it would be said every second.
                 log.debug("kafka is away, trying again", group=self._group, wait_s=_RETRY_S)
             except Exception as error:
@@ -141,7 +142,7 @@ class KafkaGroupConsumer(ConsumerRebalanceListener):
             self._closing.wait(_RETRY_S)
 
     def _read_until_closed(self) -> None:
-        consumer = KafkaConsumer(**self._address.client_options(), **_OPTIONS, group_id=self._group)
+        consumer = make_client(KafkaConsumer, self._address, **_OPTIONS, group_id=self._group)
         try:
             consumer.subscribe(self._topics, listener=self)
             commit_at = look_at = 0.0

@@ -15,7 +15,7 @@ from kafka.structs import OffsetAndMetadata
 from radloop.errors import Conflict, RadloopError, Unavailable
 from radloop.events.kafka.access import lacking
 from radloop.events.kafka.address import KafkaAddress
-from radloop.events.kafka.clients import unavailable
+from radloop.events.kafka.clients import ask_coordinator, make_client, unavailable
 from radloop.events.kafka.consumer import KafkaGroupConsumer
 from radloop.events.kafka.probe import probe
 from radloop.events.kafka.records import headers_of, stored_of, to_bytes
@@ -56,8 +56,8 @@ class KafkaEventLog:
         self._address = address
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
-        self._admin = _Kept(lambda: KafkaAdminClient(**address.client_options()))
-        self._reader = _Kept(lambda: KafkaConsumer(**address.client_options(), **_READER))
+        self._admin = _Kept(lambda: make_client(KafkaAdminClient, address))
+        self._reader = _Kept(lambda: make_client(KafkaConsumer, address, **_READER))
 
     def append(self, records: Sequence[Record]) -> None:
         """Append records in order of each partition, and return when all in-sync replicas have them.
@@ -84,7 +84,7 @@ class KafkaEventLog:
     def _open_producer(self) -> KafkaProducer:
         with self._lock:
             if self._producer is None:
-                self._producer = KafkaProducer(**self._address.client_options(), **_PRODUCER)
+                self._producer = make_client(KafkaProducer, self._address, **_PRODUCER)
             return self._producer
 
     def _forget_producer(self, producer: KafkaProducer) -> None:
@@ -150,7 +150,7 @@ class KafkaEventLog:
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return, by partition, the offset at which a group goes on."""
         with self._asking(self._admin) as admin:
-            found = admin.list_group_offsets({group: None})[group]
+            found = ask_coordinator(lambda: admin.list_group_offsets({group: None}))[group]
         return {
             place.partition: known.offset
             for place, known in found.items()
@@ -169,7 +169,7 @@ class KafkaEventLog:
             TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
         }
         with self._asking(self._admin) as admin:
-            answers = admin.alter_group_offsets(group, places) if places else {}
+            answers = ask_coordinator(lambda: admin.alter_group_offsets(group, places)) if places else {}
         refused = {answer for answer in answers.values() if answer is not NoError}
         if refused:
             raise Conflict(
