@@ -93,12 +93,14 @@ class EventLog(Protocol):
         ...
 
     def rewind(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Let a group go on elsewhere: by partition, the next offset it reads. Its inbox keeps repeats harmless.
+        """Let a group go on elsewhere, whether it reads now or not: by partition, the next offset it reads.
+
+        What its replicas are at is finished; its inbox keeps repeats harmless.
 
         Raises
         ------
         Conflict
-            Where the engine knows that the group is reading: stop its service first.
+            When the engine cannot make its replicas let go.
         """
         ...
 

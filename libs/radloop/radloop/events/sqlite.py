@@ -26,6 +26,10 @@ CREATE TABLE IF NOT EXISTS topics (topic TEXT PRIMARY KEY, next_offset INTEGER N
 CREATE TABLE IF NOT EXISTS positions (
     consumer_group TEXT NOT NULL, topic TEXT NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (consumer_group, topic));
 """
+_SAVE = (
+    "INSERT INTO positions VALUES (?, ?, ?)"
+    " ON CONFLICT (consumer_group, topic) DO UPDATE SET next_offset = excluded.next_offset"
+)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -118,7 +122,7 @@ class SqliteEventLog:
         return {_PARTITION: row[0]} if row else {}
 
     def rewind(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Let a group go on elsewhere; takes effect when its consumer starts anew."""
+        """Let a group go on elsewhere; its consumer sees it at its next poll."""
         with self._lock:
             _save_positions(self._connection, group, [(topic, offset) for offset in offsets.values()])
 
@@ -137,14 +141,19 @@ class SqliteConsumer:
     def __init__(self, path: Path, group: str, topics: Sequence[str]) -> None:
         self._connection = _connect(path)
         self._group, self._topics = group, tuple(topics)
-        saved = dict(
-            self._connection.execute(
-                "SELECT topic, next_offset FROM positions WHERE consumer_group = ?", (group,)
-            ).fetchall()
-        )
-        self._next = {topic: saved.get(topic, 0) for topic in self._topics}
-        self._committed = dict(self._next)
+        self._committed = self._saved()
+        self._next = dict(self._committed)
         self._version = -1
+
+    def _saved(self) -> dict[str, int]:
+        query = "SELECT topic, next_offset FROM positions WHERE consumer_group = ?"
+        saved = dict(self._connection.execute(query, (self._group,)).fetchall())
+        return {topic: saved.get(topic, 0) for topic in self._topics}
+
+    def _follow_rewinds(self) -> None:
+        for topic, place in self._saved().items():
+            if place != self._committed[topic]:
+                self._next[topic] = self._committed[topic] = place
 
     def poll(self, timeout_s: float) -> list[Stored]:
         """Return the next records in the order the log took them, waiting at most ``timeout_s`` for the first."""
@@ -152,6 +161,7 @@ class SqliteConsumer:
         while True:
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version:
+                self._follow_rewinds()
                 found = sorted(
                     (
                         row
@@ -174,11 +184,14 @@ class SqliteConsumer:
         return True
 
     def commit(self, handled: Sequence[Stored]) -> None:
-        """Remember the place after these records."""
+        """Remember the place after these records, unless somebody rewound the group meanwhile."""
         places = {stored.record.topic: stored.offset + 1 for stored in handled}
-        if places:
-            _save_positions(self._connection, self._group, places.items())
-            self._committed |= places
+        self._connection.executemany(
+            f"{_SAVE} WHERE positions.next_offset = ?",
+            [(self._group, topic, offset, self._committed[topic]) for topic, offset in places.items()],
+        )
+        saved = self._saved()
+        self._committed |= {topic: offset for topic, offset in places.items() if saved[topic] == offset}
 
     def lag(self) -> dict[str, int]:
         """Return the number of records not yet committed, by topic."""
@@ -203,8 +216,4 @@ def _read(connection: sqlite3.Connection, topic: str, offset: int, limit: int) -
 
 
 def _save_positions(connection: sqlite3.Connection, group: str, places: Iterable[tuple[str, int]]) -> None:
-    connection.executemany(
-        "INSERT INTO positions VALUES (?, ?, ?)"
-        " ON CONFLICT (consumer_group, topic) DO UPDATE SET next_offset = excluded.next_offset",
-        [(group, topic, offset) for topic, offset in places],
-    )
+    connection.executemany(_SAVE, [(group, topic, offset) for topic, offset in places])

@@ -53,6 +53,19 @@ class EventLogContract:
         with closing(event_log.consumer(f"g-{topic}", [topic])) as consumer:
             assert _drain(consumer, 2) == [b"1", b"2"]
 
+    def test_rewind_reaches_a_consumer_that_runs(self, event_log: EventLog, topic: str) -> None:
+        event_log.append([record(topic, "k", n) for n in range(3)])
+        with closing(event_log.consumer(f"g-{topic}", [topic])) as consumer:
+            handled = consumer.poll(20)
+            consumer.commit(handled[:2])
+            deadline = time.monotonic() + 20
+            while event_log.committed(f"g-{topic}", topic) != {0: 2} and time.monotonic() < deadline:
+                consumer.poll(0.05)
+            event_log.rewind(f"g-{topic}", topic, {0: 1})
+            consumer.commit(handled[2:])  # of before: not where the group goes on now
+            assert _drain(consumer, 2) == [b"1", b"2"]
+        assert event_log.committed(f"g-{topic}", topic) == {0: 1}
+
     def test_reading_without_a_group(self, event_log: EventLog, topic: str) -> None:
         assert event_log.read(topic, {}, 2) == [] and topic not in event_log.topics()
         event_log.append([record(topic, "k", n) for n in range(4)])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import MemberToRemove, OffsetSpec
 from kafka.errors import KafkaError, NoError
 from kafka.structs import OffsetAndMetadata
 
@@ -24,6 +24,7 @@ from radloop.messages import Record
 
 _DELIVERED_WITHIN_S = 10.0
 _READ_WITHIN_S = 10.0
+_REWIND_TRIES = 20
 _PRODUCER = {
     "metrics_enabled": False,
     "acks": "all",
@@ -158,25 +159,30 @@ class KafkaEventLog:
         }
 
     def rewind(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Let a group without members go on elsewhere.
+        """Let a group go on elsewhere. Its members are sent away for a moment: Kafka moves no group that reads.
 
         Raises
         ------
         Conflict
-            When a member reads: its service is running.
+            When members came back faster than the group could be moved, again and again.
         """
         places = {
             TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
         }
         with self._asking(self._admin) as admin:
-            answers = ask_coordinator(lambda: admin.alter_group_offsets(group, places)) if places else {}
-        refused = {answer for answer in answers.values() if answer is not NoError}
-        if refused:
+            for _ in range(_REWIND_TRIES if places else 0):
+                answers = ask_coordinator(lambda: admin.alter_group_offsets(group, places))
+                refused = {answer.__name__ for answer in answers.values() if answer is not NoError}
+                if not refused:
+                    return
+                members = admin.describe_groups([group])[group]["members"]
+                admin.remove_group_members(group, [MemberToRemove(member_id=each["member_id"]) for each in members])
+        if places:
             raise Conflict(
                 "group-active",
-                expected=f"no member of the group {group}",
-                got=", ".join(sorted(answer.__name__ for answer in refused)),
-                do=f"stop every replica of {group}, wait ten seconds, and try again",
+                expected=f"no member of the group {group} for a moment",
+                got=", ".join(sorted(refused)),
+                do=f"stop every replica of {group} and try again",
             )
 
     def trouble(self, group: str, heard: Sequence[str], said: Sequence[str]) -> RadloopError | None:
