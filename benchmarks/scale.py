@@ -26,6 +26,7 @@ from labeling.adapters.sql import LabelingUnitOfWork
 from labeling.adapters.views import task_view
 from labeling.adapters.wire import WIRE
 from labeling.domain.messages import (
+    BeginUpload,
     CodedTerm,
     IngestedCase,
     Member,
@@ -127,6 +128,7 @@ class ReadingRoom:
         with self.unit_of_work(read_only=True) as uow:
             task = uow.tasks.held_in("p", name, self.clock.now())
         assert task is not None
+        self.dispatch(BeginUpload(f"labeling/{label}", task.study_key))
         self._time(
             "label save",
             partial(

@@ -1,5 +1,6 @@
 """What `ingest` needs: repositories inside a unit of work, and a clock."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -91,10 +92,13 @@ class Studies(Protocol):
         """Return the series of a study."""
         ...
 
-    def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
+    def next_due(
+        self, quiet_since: float, broken_since: float, skip: Collection[str] = (), *, not_after: float = math.inf
+    ) -> str | None:
         """Return a study that waits and was told complete, or was last sent to before ``quiet_since``; none of ``skip``.
 
-        One whose sender broke off, or is still at it, is due when the last came before ``broken_since``.
+        One whose sender broke off, or is still at it, is due when the last came before ``broken_since``. One that came after
+        ``not_after`` came before the clock was set back, nobody knows when: it is due.
         """
         ...
 
@@ -174,8 +178,11 @@ class Refusals(Protocol):
         """All of a study has been said."""
         ...
 
-    def next_due(self, quiet_since: float) -> str | None:
-        """Return a study key with something unsaid since before ``quiet_since``, of which nothing waits to be formed."""
+    def next_due(self, quiet_since: float, *, not_after: float = math.inf) -> str | None:
+        """Return a study key with something unsaid since before ``quiet_since``, of which nothing waits to be formed.
+
+        What came after ``not_after`` is due as well, as with studies.
+        """
         ...
 
     def hurry(self, study_key: str | None) -> None:

@@ -168,6 +168,10 @@ class Tasks(Protocol):
         """Return tasks whose lease has run out."""
         ...
 
+    def leased_beyond(self, project_id: str, time: datetime) -> Sequence[Task]:
+        """Return the project's tasks whose lease lasts longer than until ``time``."""
+        ...
+
     def page(self, wanted: Filter, after: Place | None, limit: int) -> Sequence[Task]:
         """Return the tasks after a place, most urgent first."""
         ...
@@ -260,8 +264,8 @@ class Uploads(Protocol):
         """Announce an object; a repeat moves the time."""
         ...
 
-    def end(self, key: str) -> None:
-        """Forget the announcement."""
+    def end(self, key: str) -> bool:
+        """Forget the announcement; return whether there was one."""
         ...
 
     def abandoned(self, before: datetime) -> str | None:

@@ -373,6 +373,16 @@ def test_cold_start_waits_for_rest_and_for_a_batch(site: Site) -> None:
     assert len(site.flagged) == 4  # once
 
 
+def test_cold_start_does_not_wait_for_a_clock_that_was_set_back(site: Site) -> None:
+    site.hear(site.configured(cold_start=True, batch_size=2), *(site.ingested(number) for number in range(4)))
+    site.now -= 30
+    site.work()
+    assert not site.said
+    site.now -= 5 * 3600
+    site.work()
+    assert len(site.flagged) == 2
+
+
 @pytest.mark.parametrize("why", ["not-wanted", "has-a-model"])
 def test_no_cold_start(site: Site, why: str) -> None:
     site.hear(site.configured(cold_start=why == "has-a-model", batch_size=2))

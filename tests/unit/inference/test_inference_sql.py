@@ -1,5 +1,6 @@
 """The tables: migrations, rows there and back, the queue of waiting predictions."""
 
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -143,6 +144,18 @@ def test_what_is_put_back_waits_its_time(database, begin):
     assert queue.put_back(claim.prediction.prediction_id, 0, counts=False) == 1
     assert queue.claim().prediction.attempts == 1
     assert queue.put_back("forgotten meanwhile", 0, counts=True) == 0
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_waiting(database, begin, monkeypatch):
+    fill(begin, "one", "two")
+    here, there = (SqlPredictionQueue(database, place, hold_s=60) for place in ("here", "there"))
+    claim = here.claim()
+    here.put_back(claim.prediction.prediction_id, 3600, counts=False)
+    assert taken(here, 2) == ["two", None]
+    now = time.time()
+    for back_s, expected in ((60, [None]), (3600, ["one", "two", None])):
+        monkeypatch.setattr("inference.adapters.sql.time.time", lambda back_s=back_s: now - back_s)
+        assert taken(there, len(expected)) == expected
 
 
 def test_what_is_done_is_not_taken(database, begin):

@@ -1,6 +1,7 @@
 """Fakes of `ingest`'s ports, and phantom slices as DICOM."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -58,12 +59,18 @@ class FakeStudies:
     def _waiting(self) -> list[Study]:
         return [study for study in self.rows.values() if study.generation > study.completed_generation]
 
-    def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
+    def next_due(
+        self, quiet_since: float, broken_since: float, skip: Collection[str] = (), *, not_after: float = math.inf
+    ) -> str | None:
         due = [
             study
             for study in self._waiting()
             if study.record.study_key not in skip
-            and (study.told or study.received_at <= (broken_since if self._unfinished(study) else quiet_since))
+            and (
+                study.told
+                or study.received_at <= (broken_since if self._unfinished(study) else quiet_since)
+                or study.received_at > not_after
+            )
         ]
         return min(due, key=lambda study: study.received_at).record.study_key if due else None
 
@@ -178,13 +185,14 @@ class FakeRefusals:
             dataclasses.replace(row, said=True) if row.refusal.study_key == study_key else row for row in self.rows
         ]
 
-    def next_due(self, quiet_since: float) -> str | None:
+    def next_due(self, quiet_since: float, *, not_after: float = math.inf) -> str | None:
         latest: dict[str, float] = {}
         for row in self.rows:
             if not row.said:
                 latest[row.refusal.study_key] = max(row.at, latest.get(row.refusal.study_key, row.at))
         waiting = {study.record.study_key for study in self._studies._waiting()}
-        return next((key for key, at in sorted(latest.items()) if at <= quiet_since and key not in waiting), None)
+        due = sorted(key for key, at in latest.items() if (at <= quiet_since or at > not_after) and key not in waiting)
+        return due[0] if due else None
 
     def hurry(self, study_key: str | None) -> None:
         self.rows = [

@@ -287,3 +287,31 @@ def test_a_damaged_object_is_named(forming, send, phantoms, uow, objects, clock,
     forming.step()
     assert [said.reason for said in uow.said] == [RejectReason.UNDECODABLE]
     assert "missing or damaged" in uow.refusals.rows[0].refusal.detail
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_clock_that_jumps_keeps_no_study_waiting(forming, send, phantoms, uow, clock, project, hours):
+    """What comes after it was formed too early makes a revision, as after any pause."""
+    uow.projects.save(project())
+    send(*phantoms.series(3))
+    clock.now += hours * 3600
+    assert forming.step() is True
+    send(*phantoms.series(3))
+    clock.now += 10
+    forming.step()
+    assert [type(said) for said in uow.said] == [StudyIngested]  # the same slices again make nothing new
+
+
+def test_a_study_that_failed_rests_no_longer_for_a_clock_set_back(
+    forming, send, phantoms, uow, objects, clock, project
+):
+    uow.projects.save(project())
+    send(*phantoms.series(3))
+    clock.now += 10
+    objects.put = lambda key, data: (_ for _ in ()).throw(TemporaryError("object-store-unavailable"))
+    with pytest.raises(TemporaryError):
+        forming.step()
+    del objects.put
+    assert forming.step() is False
+    clock.now -= 5 * 3600
+    assert forming.step() is True

@@ -255,3 +255,12 @@ def test_forgetting_a_study_leaves_the_others(state, header):
         assert (state.instances.get(f"{key}.1.1") is not None) is there
         assert (state.held.get(f"h-{key}") is not None) is there
         assert bool(state.cases.of_study(key)) is there
+
+
+def test_what_came_before_the_clock_was_set_back_is_due(state):
+    state.studies.save(study(received_at=5000.0))
+    state.refusals.note(Refusal("2.25.8", "", RejectReason.NOT_DICOM, 1, "why"), 5000.0)
+    assert state.studies.next_due(100.0, 40.0, not_after=5000.0) is None
+    assert state.refusals.next_due(100.0, not_after=5000.0) is None
+    assert state.studies.next_due(100.0, 40.0, not_after=4999.0) == "2.25.9"
+    assert state.refusals.next_due(100.0, not_after=4999.0) == "2.25.8"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from labeling.domain.messages import (
+    BeginUpload,
     CodedTerm,
     EdgeCaseFlagged,
     IngestedCase,
@@ -163,6 +164,9 @@ class FakeTasks:
     def expired(self, now: datetime, limit: int) -> Sequence[Task]:
         return self._where(lambda t: t.state is TaskState.LEASED and not t.live(now))[:limit]
 
+    def leased_beyond(self, project_id: str, time: datetime) -> Sequence[Task]:
+        return self._where(lambda t: t.project_id == project_id and t.live(time))
+
 
 def _may(task: Task, reader: Reader) -> bool:
     return reader.may_adjudicate if task.reading is Reading.ADJUDICATION else reader.may_read
@@ -225,8 +229,8 @@ class FakeUploads:
     def begin(self, key: str, study_key: str, at: datetime) -> None:
         self.rows[key] = at
 
-    def end(self, key: str) -> None:
-        self.rows.pop(key, None)
+    def end(self, key: str) -> bool:
+        return self.rows.pop(key, None) is not None
 
     def abandoned(self, before: datetime) -> str | None:
         return next((key for key, at in self.rows.items() if at < before), None)
@@ -403,7 +407,9 @@ class World:
             started_from_model=False,
             active_time_s=12.0,
         )
-        return self.do(dataclasses.replace(command, **changes))
+        command = dataclasses.replace(command, **changes)
+        self.do(BeginUpload(command.mask.key, task.study_key))
+        return self.do(command)
 
     def state(self, task_id: str) -> TaskState:
         """Return the state of a task."""

@@ -64,6 +64,7 @@ def test_an_import_says_where_it_came_from_and_is_taken_once(world, ada) -> None
     world.hear(world.project(), world.study())
     mask = ObjectRef("labeling/s1/c1/i1.nii", "sha256:1", 10)
     command = ImportLabel("i1", "c1", "p", ada, mask, (SegmentStatus(1, A), SegmentStatus(2, B)), 1)
+    world.do(BeginUpload(mask.key, "s1"))
     (said,) = world.do(command)
     assert world.do(command) == []
     assert (said.source, said.reading, said.arm, said.task_id, said.attempt) == (

@@ -223,7 +223,7 @@ def test_all_else(uow, world) -> None:
     uow.uploads.begin("k", "s", NOW)
     assert uow.uploads.abandoned(NOW) is None
     assert uow.uploads.abandoned(NOW + timedelta(seconds=1)) == "k"
-    uow.uploads.end("k")
+    assert uow.uploads.end("k") and not uow.uploads.end("k")
     assert uow.uploads.abandoned(NOW + timedelta(seconds=1)) is None
 
 
@@ -252,3 +252,12 @@ def test_withdrawal(uow) -> None:
 
 def test_the_migrations_make_these_tables(database_url: str) -> None:
     assert_migrations_match(database_url, "labeling", "labeling.adapters.migrations", metadata)
+
+
+def test_leases_that_last_too_long(uow) -> None:
+    for name, seconds in (("near", 10), ("far", 20)):
+        expires_at = NOW + timedelta(seconds=seconds)
+        uow.tasks.add(task(name, state=TaskState.LEASED, reader="reader-me", lease_expires_at=expires_at))
+        uow.tasks.add(task(f"q-{name}", project_id="q", state=TaskState.LEASED, lease_expires_at=expires_at))
+    uow.tasks.add(task("open"))
+    assert [t.task_id for t in uow.tasks.leased_beyond("p", NOW + timedelta(seconds=10))] == ["far"]

@@ -158,6 +158,13 @@ def test_the_situation_counts_what_is_there(store: Store) -> None:
         assert uow.runs.situation("p", 100.0) == Situation(False, 1, 3, 1, 1, 90.0, True)
 
 
+def test_a_clock_that_was_set_back_does_not_hold_up_the_quiet_time(store: Store) -> None:
+    with store as uow:
+        uow.labels.save_case(case(1, Split.TRAIN))
+        uow.labels.save_label(label(1), 20_000.0)
+        assert uow.runs.situation("p", 2_000.0).since_last_s == 18_000.0
+
+
 @pytest.mark.parametrize("state", list(RunState))
 def test_which_runs_are_unfinished_and_need_looking_after(store: Store, state: RunState) -> None:
     with store as uow:

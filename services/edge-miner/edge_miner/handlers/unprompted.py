@@ -51,7 +51,11 @@ def _wants_cold_start(project: Project, uow: UnitOfWork, now: float, quiet_s: fl
     if not project.selection.cold_start or project.serving_digest or uow.rounds.any_of(project.project_id):
         return False
     _, arrived_at = uow.cases.newest(project.project_id)
-    return now - arrived_at >= quiet_s and uow.cases.eligible_count(project.project_id) >= project.selection.batch_size
+    # Of a case that arrived long after now only the clock can tell, which was set back since.
+    return (
+        abs(now - arrived_at) >= quiet_s
+        and uow.cases.eligible_count(project.project_id) >= project.selection.batch_size
+    )
 
 
 def flag_reported(event: EdgeCaseReported, uow: UnitOfWork, clock: Clock) -> list[Message]:

@@ -249,6 +249,18 @@ class InferenceSqlUnitOfWork(SqlUnitOfWork):
         return self
 
 
+_LONGEST_PAUSE_S = 60.0
+"""No pause between two tries of a prediction is longer."""
+
+_APART_S = 120.0
+"""So far apart the clocks of two machines may be."""
+
+
+def _is_over(until: sa.ColumnElement[float], now: float, longest_s: float) -> sa.ColumnElement[bool]:
+    """Whether a wait has ended; one that would last far longer than any does was begun before the clock was set back."""
+    return (until <= now) | (until > now + longest_s + _APART_S)
+
+
 class SqlPredictionQueue:
     """The waiting predictions, as workers of any number of processes take them.
 
@@ -279,8 +291,8 @@ class SqlPredictionQueue:
             sa.select(t.predictions.c.position)
             .where(
                 t.predictions.c.state == PredictionState.WAITING.value,
-                t.predictions.c.not_before <= now,
-                t.predictions.c.held_until <= now,
+                _is_over(t.predictions.c.not_before, now, _LONGEST_PAUSE_S),
+                _is_over(t.predictions.c.held_until, now, self._hold_s),
             )
             .order_by(t.predictions.c.urgent.desc(), t.predictions.c.position)
             .limit(1)
@@ -314,7 +326,7 @@ class SqlPredictionQueue:
                 .values(
                     held_by="",
                     held_until=0.0,
-                    not_before=time.time() + delay_s,
+                    not_before=time.time() + min(delay_s, _LONGEST_PAUSE_S),
                     attempts=t.predictions.c.attempts + int(counts),
                 )
             )

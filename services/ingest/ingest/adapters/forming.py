@@ -58,16 +58,17 @@ class Forming:
         self._dispatch, self._unit_of_work, self._objects, self._vault = dispatch, unit_of_work, objects, vault
         self._site, self._clock, self._quiet_s = site, clock, quiet_s
         self._broken_quiet_s = broken_quiet_s
-        self._not_before: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}
 
     def step(self) -> bool:
         """Form the cases of one study that is due, or say one study's refusals; return whether there was any."""
         now = self._clock()
         quiet_since = now - self._quiet_s
-        resting = [study_key for study_key, at in self._not_before.items() if at > now]
+        not_after = now + self._broken_quiet_s
+        resting = [study_key for study_key, at in self._failed_at.items() if abs(now - at) < REST_S]
         with self._unit_of_work() as uow:
-            study_key = uow.studies.next_due(quiet_since, now - self._broken_quiet_s, skip=resting)
-            refused_key = None if study_key else uow.refusals.next_due(quiet_since)
+            study_key = uow.studies.next_due(quiet_since, now - self._broken_quiet_s, skip=resting, not_after=not_after)
+            refused_key = None if study_key else uow.refusals.next_due(quiet_since, not_after=not_after)
         if study_key is not None:
             self._try(study_key, now)
         elif refused_key is not None:
@@ -80,9 +81,9 @@ class Forming:
             with FORMING_SECONDS.time():
                 self.form(study_key)
         except Exception:
-            self._not_before[study_key] = now + REST_S
+            self._failed_at[study_key] = now
             raise
-        self._not_before.pop(study_key, None)
+        self._failed_at.pop(study_key, None)
 
     def form(self, study_key: str) -> None:
         """Form what can be formed of a study now, and record it."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -123,13 +124,18 @@ class SqlStudies:
             for row in rows
         ]
 
-    def next_due(self, quiet_since: float, broken_since: float, skip: Collection[str] = ()) -> str | None:
+    def next_due(
+        self, quiet_since: float, broken_since: float, skip: Collection[str] = (), *, not_after: float = math.inf
+    ) -> str | None:
         columns = STUDIES.c
         at_hand = sa.exists().where(RECEPTIONS.c.study_key == columns.study_key, RECEPTIONS.c.at_hand)
         quiet = (columns.received_at <= quiet_since) & ~columns.broken & ~at_hand
         query = (
             sa.select(columns.study_key)
-            .where(columns.waiting, columns.told | quiet | (columns.received_at <= broken_since))
+            .where(
+                columns.waiting,
+                columns.told | quiet | (columns.received_at <= broken_since) | (columns.received_at > not_after),
+            )
             .where(columns.study_key.not_in(skip))
             .order_by(STUDIES.c.received_at)
         )
@@ -277,13 +283,14 @@ class SqlRefusals:
             REFUSALS.update().where(REFUSALS.c.study_key == study_key, sa.not_(REFUSALS.c.said)).values(said=True)
         )
 
-    def next_due(self, quiet_since: float) -> str | None:
+    def next_due(self, quiet_since: float, *, not_after: float = math.inf) -> str | None:
         being_formed = sa.select(STUDIES.c.study_key).where(STUDIES.c.waiting)
+        newest = sa.func.max(REFUSALS.c.at)
         query = (
             sa.select(REFUSALS.c.study_key)
             .where(sa.not_(REFUSALS.c.said), REFUSALS.c.study_key.not_in(being_formed))
             .group_by(REFUSALS.c.study_key)
-            .having(sa.func.max(REFUSALS.c.at) <= quiet_since)
+            .having((newest <= quiet_since) | (newest > not_after))
         )
         return self._connection.execute(query.limit(1)).scalar()
 

@@ -33,13 +33,14 @@ def sweep_upload(
 ) -> bool:
     """Delete one object that was announced long ago and that no label refers to; return whether there was one.
 
-    Its uploader may come back at this very moment: then the object is young again, and stays.
+    Its announcement ends first, so that no label can come to refer to what is being deleted. Its uploader may come back at
+    this very moment: then the object is young again, and stays.
     """
     looked_at = datetime.now(UTC)
     with unit_of_work(read_only=True) as uow:
         key = uow.uploads.abandoned(clock.now() - timedelta(seconds=abandoned_s))
     if key is None:
         return False
-    if objects.discard(key, looked_at):
-        dispatcher.dispatch(UploadSwept(key))
+    dispatcher.dispatch(UploadSwept(key))
+    objects.discard(key, looked_at)
     return True

@@ -269,9 +269,9 @@ class SqlUploads(_Repository):
         values = {"key": key, "study_key": study_key, "begun_at": at.timestamp()}
         upsert(self._connection, tables.uploads, values, keys=("key",))
 
-    def end(self, key: str) -> None:
-        """Forget the announcement."""
-        self._connection.execute(tables.uploads.delete().where(tables.uploads.c.key == key))
+    def end(self, key: str) -> bool:
+        """Forget the announcement; return whether there was one."""
+        return bool(self._connection.execute(tables.uploads.delete().where(tables.uploads.c.key == key)).rowcount)
 
     def abandoned(self, before: datetime) -> str | None:
         """Return the key of an object announced before a time and never referred to."""

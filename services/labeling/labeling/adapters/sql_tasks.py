@@ -95,6 +95,14 @@ class SqlTasks:
             .limit(limit)
         )
 
+    def leased_beyond(self, project_id: str, time: datetime) -> Sequence[Task]:
+        """Return the project's tasks whose lease lasts longer than until a time."""
+        return self._all(
+            sa.select(tasks)
+            .where(tasks.c.state == TaskState.LEASED, tasks.c.lease_expires_at > time.timestamp())
+            .where(tasks.c.project_id == project_id)
+        )
+
     def page(self, wanted: Filter, after: Place | None, limit: int) -> Sequence[Task]:
         """Return the tasks after a place, most urgent first. Each part is one walk along an index."""
         everything = sa.select(tasks).where(tasks.c.project_id == wanted.project_id)

@@ -16,7 +16,7 @@ from labeling.domain.messages import (
 from labeling.domain.model import Action, DraftEntry, HistoryEntry, LabelVersion, Report
 from labeling.domain.vocabulary import LabelSource, Reading
 from labeling.ports import Clock, UnitOfWork, case_of, project_of, task_of
-from radloop.errors import Conflict, Invalid
+from radloop.errors import Busy, Conflict, Invalid
 from radloop.messages import Message
 
 
@@ -155,8 +155,15 @@ def report_case(command: ReportCase, uow: UnitOfWork, clock: Clock) -> list[Mess
 
 
 def _keep(label: LabelVersion, action: Action, uow: UnitOfWork) -> LabelSubmitted:
+    if not uow.uploads.end(label.mask.key):
+        # It was swept in between, as if it were old: the clock was set forward, or the machine slept.
+        raise Busy(
+            "upload-swept",
+            expected="the label's object, announced just now",
+            got="one that was taken for abandoned",
+            do="send the label again",
+        )
     uow.labels.add(label)
-    uow.uploads.end(label.mask.key)
     uow.arrived(f"label:{label.label_version_id}")
     _tell(
         uow,

@@ -1,5 +1,7 @@
 """Taking tasks and giving them back. A lease is what keeps two readers from overwriting one another."""
 
+from datetime import datetime, timedelta
+
 from labeling.domain.messages import ExpireLeases, Reader, ReleaseLease, RenewLease, SkipTask, TakeNext, TakeTask
 from labeling.domain.model import Action, HistoryEntry, Project
 from labeling.domain.states import TaskState
@@ -10,11 +12,15 @@ from radloop.messages import Message
 
 _EXPIRED_AT_ONCE = 100
 
+_CLOCKS_APART = timedelta(minutes=2)
+"""So far apart the clocks of two replicas may be."""
+
 
 def take_next(command: TakeNext, uow: UnitOfWork, clock: Clock) -> list[Message]:
     """Lease the most urgent task: the one the reader holds, else returned to them, else adjudication, else by round and rank."""
     project = project_of(command.project_id, uow)
     now, reader = clock.now(), command.reader
+    _shorten_leases(project, uow, now)
     expire_leases(ExpireLeases(), uow, clock)  # else what just ran out would not be offered before the worker comes by
     task = (
         uow.tasks.held_in(project.project_id, reader.pseudonym, now)
@@ -93,6 +99,13 @@ def expire_leases(command: ExpireLeases, uow: UnitOfWork, clock: Clock) -> list[
             uow.tasks.save(task)
             _tell(task, Action.EXPIRED, uow, clock, reader=holder)
     return []
+
+
+def _shorten_leases(project: Project, uow: UnitOfWork, now: datetime) -> None:
+    """Let no lease last longer than one taken now: the clock was set back, and its holder may have left long ago."""
+    for task in uow.tasks.leased_beyond(project.project_id, now + timedelta(seconds=project.lease_s) + _CLOCKS_APART):
+        task.lease_expires_at = now + timedelta(seconds=project.lease_s)
+        uow.tasks.save(task)
 
 
 def _take(task: Task, lease_id: str, reader: Reader, project: Project, uow: UnitOfWork, clock: Clock) -> None:

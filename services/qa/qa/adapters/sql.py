@@ -206,14 +206,16 @@ class SqlLabels(_Repository):
 
     def next_to_check(self, prediction_wait_s: float) -> LabelVersion | None:
         """Return the oldest label that waits for its checks, but none that waits for its prediction."""
-        columns, review = self._table.c, tables.reviews.c
+        columns, review, now = self._table.c, tables.reviews.c, time.time()
+        # Received long after now: the clock was set back since.
+        waited = (columns.received_at <= now - prediction_wait_s) | (columns.received_at > now + prediction_wait_s)
         known = sa.exists().where(tables.predictions.c.prediction_id == review.prediction_id)
         query = (
             sa.select(columns.document)
             .join(tables.reviews, review.review_id == columns.review_id)
             .where(
                 columns.outcome == Outcome.CHECKING.value,
-                (review.prediction_id == "") | known | (columns.received_at <= time.time() - prediction_wait_s),
+                (review.prediction_id == "") | known | waited,
             )
             .order_by(columns.number)
         )

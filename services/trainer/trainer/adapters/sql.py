@@ -204,7 +204,7 @@ class SqlRuns(_Repository):
             train_labels=counted.train,
             validation_labels=counted.validation,
             new_labels=counted.new,
-            since_last_s=now - counted.last if counted.last else 0.0,
+            since_last_s=abs(now - counted.last) if counted.last else 0.0,  # in the future: the clock was set back
             requested=bool(self.request(project_id)),
         )
 
