@@ -70,7 +70,9 @@ class Asker:
             text = self._canaries.text(f"{origin}, body that is none")
             for kind in (*content, f"text/{text.lower()}", f"multipart/form-data; boundary={text}"):
                 headers = self._headers(origin) | {"Content-Type": kind}
-                yield self._http.build_request(method, address, content=f'{{"{text}": "{text}'.encode(), headers=headers)
+                yield self._http.build_request(
+                    method, address, content=f'{{"{text}": "{text}'.encode(), headers=headers
+                )
 
     def _headers(self, origin: str) -> dict[str, str]:
         make = self._canaries.text
@@ -133,7 +135,9 @@ class Asker:
         for token in (make(f"{origin}, token"), f"{make(f'{origin}, token')}.e30.{make(f'{origin}, token')}"):
             self._http.get("/v1/status", headers={"authorization": f"Bearer {token}"})
             self._http.get("/v1/status", headers={"authorization": "", "cookie": f"radloop_token={token}"})
-        self._http.get(f"/{make(f'{origin}, path')}", params={make(f"{origin}, parameter"): make(f"{origin}, its value")})
+        self._http.get(
+            f"/{make(f'{origin}, path')}", params={make(f"{origin}, parameter"): make(f"{origin}, its value")}
+        )
 
     def _raw(self, data: bytes) -> None:
         with socket.create_connection((self._url.hostname, self._url.port), timeout=10) as connection:

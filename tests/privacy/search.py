@@ -157,6 +157,7 @@ def _beginnings() -> dict[str, bytes]:
             beginnings[f"{name} of {text}"] = form
     # Six digits stand in other numbers too: what is around them decides, see `_bounded`.
     plain = (NUMBER.encode(), NUMBER[::-1].encode())
+    plain += (TEXT.encode(),)  # found in lower case, whatever its case
     each_once = {form: name for name, form in reversed(beginnings.items()) if form not in plain}
     return {name: form for form, name in each_once.items()}
 

@@ -14,6 +14,12 @@ HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 # Nothing a platform of one machine commits may be lost, so fsync stays on; tests that never lose power turn it off.
 _OPTIONS = {"shared_buffers": "64MB", "max_connections": "120", "listen_addresses": HOST, "unix_socket_directories": ""}
+# What is in the tables is not for the log: no DETAIL with a row's values, no CONTEXT with a piece of JSON, no statement, no parameter.
+_OPTIONS |= {
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length_on_error": "0",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""Nothing that names a patient leaves the site, and nothing of it stands in the site's own logs or metrics.
+
+One site takes in studies that are canaries from the first attribute to the last, works through the whole loop with them while
+everybody says canaries wherever they may, and then everything is searched. What is proved and what is not:
+docs/explanation/privacy-proof.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from radloop.auth import Role
+from radloop.contracts.topics import mirror_allow_list
+from standalone.client import issue_token
+from standalone.layout import Layout, Platform
+from tests.privacy.canaries import Canaries
+from tests.privacy.loop import SiteLoop
+from tests.privacy.running import client_for, running
+from tests.privacy.search import Find, Search, search_all
+from tests.privacy.studies import ORACLE
+from tests.privacy.surfaces import log_bytes, logs_and_metrics, seen_from_the_control_plane, topic_bytes
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not ORACLE.exists(), reason="no data/dicom_standard at hand"),
+]
+
+MOST_SHOWN = 30
+
+
+@dataclass
+class Exposed:
+    """A platform after everything was said to it."""
+
+    layout: Layout
+    platform: Platform
+    search: Search
+    canaries: Canaries
+    asked: dict[str, list[int]]
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
+    layout, canaries = Layout(tmp_path_factory.mktemp("platform")), Canaries()
+    with running(layout) as platform:
+        cloud = client_for(layout, "operator-of-the-cloud", Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        loop = SiteLoop(layout, platform, cloud, canaries, tmp_path_factory.mktemp("scratch"))
+        loop.run()
+        loop.ask(issue_token(layout, canaries.text("subject of who asks"), {"*": tuple(Role)}))
+        loop.close()
+        cloud.close()
+        yield Exposed(layout, platform, Search(canaries), canaries, loop.asked)
+
+
+def shown(finds: list[Find]) -> str:
+    """Return what was found, each origin once."""
+    by_origin = {(find.where, find.origin): find for find in finds}
+    lines = [str(find) for find in list(by_origin.values())[:MOST_SHOWN]]
+    return "\n".join([f"{len(finds)} finds, {len(by_origin)} places:", *lines])
+
+
+def test_nothing_reaches_the_control_plane(exposed: Exposed) -> None:
+    finds = search_all(exposed.search, seen_from_the_control_plane(exposed.layout, exposed.platform))
+    assert not finds, shown(finds)
+
+
+def test_nothing_stands_in_the_logs_and_metrics_of_the_site(exposed: Exposed) -> None:
+    finds = search_all(exposed.search, logs_and_metrics(exposed.layout, exposed.platform))
+    assert not finds, shown(finds)
+
+
+def test_the_whole_loop_was_gone_through(exposed: Exposed) -> None:
+    """A search of what never happened finds nothing: every topic of the site that may leave it has records."""
+    said = {place.split(",")[0].removeprefix("topic ") for place, _ in topic_bytes(exposed.layout.events_url)}
+    assert set(mirror_allow_list()) - said <= {"model-promoted"}
+    assert {"prediction-failed", "training-failed", "study-rejected", "study-withdrawn"} <= said
+
+
+def test_every_endpoint_was_asked(exposed: Exposed) -> None:
+    services = {operation.split()[0] for operation in exposed.asked}
+    assert services == set(exposed.platform.services)
+    assert all(status < 500 for answers in exposed.asked.values() for status in answers)
+
+
+def test_the_logs_were_at_their_most_talkative_and_are_searched(exposed: Exposed) -> None:
+    places = dict(log_bytes(exposed.layout))
+    assert any(b'"level": "debug"' in data for place, data in places.items() if place.endswith("ingest.log"))
+    assert {"logs/triton.log", "logs/gateway.log", "logs/inference.log"} <= set(places)
+    assert any(place.startswith("work/") and place.endswith("log.txt") for place in places)
+
+
+def test_the_site_itself_holds_what_was_said(exposed: Exposed) -> None:
+    """The site's own store has the note of a report: the search would find it had it gone on."""
+    labeling = (exposed.layout.state_folder / "labeling.db").read_bytes()
+    labeling += Path(f"{exposed.layout.state_folder}/labeling.db-wal").read_bytes()
+    assert "note of a report" in {find.origin for find in exposed.search.finds("labeling", labeling)}
