@@ -47,6 +47,9 @@ class Setup:
         Kafka brokers, 1 or 3; with real engines.
     control_plane_events
         For a data plane: ``kafka://…`` of the control plane's Kafka, which the mirror dials; empty for none.
+    mirror_notes
+        Under another word the mirror forgets how far it was and carries everything again, which the inboxes make harmless.
+        Set when a plane was restored: its offsets began anew.
     """
 
     site: str = "site-1"
@@ -54,6 +57,7 @@ class Setup:
     engines: Engines = Engines.EMBEDDED
     brokers: int = 1
     control_plane_events: str = ""
+    mirror_notes: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together.

@@ -69,7 +69,7 @@ def create_backup(
     Unavailable
         An engine is away.
     """
-    setup = _setup_of(layout)
+    setup = setup_of(layout)
     identity, recipient = new_identity()
     sealer = Sealer([*recipients, recipient] if passphrase is not None else recipients)
     locked_identity = None if passphrase is None else seal_with_passphrase(identity.encode(), passphrase)
@@ -113,7 +113,14 @@ def create_backup(
     return made
 
 
-def _setup_of(layout: Layout) -> Setup:
+def setup_of(layout: Layout) -> Setup:
+    """Return what a folder's platform was made with.
+
+    Raises
+    ------
+    NotFound
+        ``no-platform``.
+    """
     if not layout.setup_file.exists():
         raise NotFound(
             "no-platform",

@@ -7,14 +7,15 @@ import shutil
 import tarfile
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from radloop.errors import Conflict, Invalid
 from radloop.events import open_event_log
 from radloop.objects import open_objects
 from standalone.backup import manifest
-from standalone.backup.create import KEPT_FILES, KEPT_FOLDERS, PORTS
+from standalone.backup.create import KEPT_FILES, KEPT_FOLDERS, PORTS, setup_of
 from standalone.backup.events import load_events
 from standalone.backup.manifest import Manifest, read_manifest
 from standalone.backup.objects import check_objects, load_objects, read_index
@@ -24,7 +25,7 @@ from standalone.backup.servers import engines_up
 from standalone.engines.provision import provision
 from standalone.engines.real import RealEngines
 from standalone.layout import Layout
-from standalone.setup import Engines
+from standalone.setup import Engines, write_private
 from standalone.supervisor.ports import check_port
 
 Said = Callable[[str], None]
@@ -117,6 +118,7 @@ def restore_backup(
     try:
         layout = Layout(staging)
         _load_folder(opener, backup / manifest.FOLDER, staging)
+        mirror_again(layout)
         (_load_embedded if made.engines == Engines.EMBEDDED.value else _prepare_real)(layout, made, opener, backup)
         index = {} if made.objects is None else read_index(opener, backup)
         with engines_up(layout):
@@ -138,6 +140,22 @@ def restore_backup(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return made, missing
+
+
+def mirror_again(layout: Layout) -> None:
+    """Let a data plane's mirror carry everything again at its next start: it noted offsets of a log that is no more.
+
+    To be called at each site as well when the control plane was restored. The inboxes make what comes twice harmless.
+
+    Raises
+    ------
+    NotFound
+        ``no-platform``.
+    """
+    setup = setup_of(layout)
+    if setup.control_plane_events:
+        notes = f"-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        write_private(layout.setup_file, json.dumps(asdict(replace(setup, mirror_notes=notes)), indent=2) + "\n")
 
 
 def _volumes(made: Manifest) -> list[str]:

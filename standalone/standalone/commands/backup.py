@@ -136,6 +136,26 @@ def restore(
         out.print("  The backup holds no objects: put the object store's own backup in its place first.")
 
 
+@app.command("mirror-again")
+def mirror_again(data: DataOption = DEFAULT_DATA) -> None:
+    """At a site, after its control plane was restored: let the mirror carry everything again.
+
+    Stop the site's platform first. A site that was restored itself does so without being told.
+
+    Example:
+
+        radloop backup mirror-again --data /srv/site
+    """
+    from standalone.backup.restore import mirror_again as carry_again
+    from standalone.layout import Layout
+    from standalone.supervisor.platform import locked
+
+    layout = Layout(data)
+    with locked(layout):
+        carry_again(layout)
+    console().print("At its next start the mirror carries everything again; what comes twice changes nothing.")
+
+
 def read_passphrase(file: Path | None, variable: str, *, new: bool = False) -> str:
     """Take a passphrase from a file's first line, a variable, or the person at the terminal.
 

@@ -37,6 +37,8 @@ class Mirror:
         Its properties are written there.
     site, site_events, control_plane_events
         Name of the site; ``host:port,…`` of the two clusters.
+    notes
+        Part of the name that the mirror keeps its offsets under; see `Setup.mirror_notes`.
     security
         Properties of the connection to the control plane's cluster beside its address, e.g. ``security.protocol``.
     """
@@ -45,6 +47,7 @@ class Mirror:
     site: str
     site_events: str
     control_plane_events: str
+    notes: str = ""
     security: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self) -> None:
@@ -73,7 +76,7 @@ class Mirror:
     def properties(self) -> dict[str, str]:
         """Return the lines of the properties file."""
         # Two sites mirror into one control plane: names of their own keep their offsets apart.
-        here, there = self.site, "cloud"
+        here, there = f"{self.site}{self.notes}", f"cloud{self.notes}"
         found = {
             "clusters": f"{here}, {there}",
             f"{here}.bootstrap.servers": self.site_events,

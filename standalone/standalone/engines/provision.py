@@ -43,4 +43,5 @@ def mirror_of(layout: Layout) -> Mirror | None:
         site=setup.site,
         site_events=engines.kafka.bootstrap,
         control_plane_events=address,
+        notes=setup.mirror_notes,
     )
