@@ -25,7 +25,7 @@ class IngestSettings(ServiceSettings):
     """Associations open at the same time; further ones are refused for the moment."""
 
     site_key_file: Path = Path(".radloop/site-key")
-    """File of the key behind every pseudonym, made on the first start (mode 0600). Back it up; never change it."""
+    """File of the key behind every pseudonym, made on the first start (mode 0600). Back it up; change it by `radloop keys` only."""
 
     quiet_s: float = Field(default=10.0, ge=0)
     """A study is complete when nothing of it came for this many seconds."""
