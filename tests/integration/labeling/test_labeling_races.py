@@ -206,9 +206,13 @@ def test_nothing_walks_the_whole_table(full) -> None:
     sa.event.remove(engine, "before_cursor_execute", remember)
     assert len(queries) == 17
     with full.service.database.begin(read_only=True) as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        if not sqlite:  # so that it walks a table only where no index would do
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         for statement, parameters in queries:
-            steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            assert not any(step.startswith(("SCAN tasks", "SCAN other")) for step in steps), (statement, steps)
+            explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+            steps = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+            assert not any(name in step for step in steps for name in ("SCAN tasks", "SCAN other", "Seq Scan on tasks"))
             assert "SEARCH other USING INDEX tasks_by_expiry" not in str(steps), steps
     # Generous: 17 queries of 6000 tasks take some 20 ms here.
     assert took_s < 5
