@@ -28,6 +28,7 @@ from standalone.demo.sending import Destination
 from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, read_platform
+from standalone.supervisor.process import tethered
 
 START_WITHIN_S = 240.0
 POOL_SAMPLE = 30
@@ -56,7 +57,11 @@ def platform(folder: Path, *arguments: str) -> Iterator[Layout]:
     command = [sys.executable, "-m", "standalone", "up", "--data", str(folder), "--port", "0", "--dicom-port", "0"]
     with (folder / "up.log").open("ab") as output:
         process = subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            tethered([*command, *arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
 
