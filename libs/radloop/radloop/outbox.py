@@ -5,7 +5,7 @@ import time
 from radloop.crash import crash_point
 from radloop.events.port import EventLog
 from radloop.sql.database import Database
-from radloop.sql.outbox import open_outbox
+from radloop.sql.outbox import Unsent, open_outbox
 from radloop.telemetry import OUTBOX_OLDEST_S
 
 BATCH_ROWS = 2000
@@ -26,7 +26,10 @@ class Relay:
         self._outbox, self._log = open_outbox(database), log
         self.active = False
         """Whether this replica published last time it looked, and not another."""
-        self._oldest_at: float | None = None
+        self._oldest: Unsent | None = None
+        self._oldest_since = 0.0
+        self._published: list[int] = []
+        """Rows the log has that are still to be purged: a database that is full must not make it repeat them."""
         OUTBOX_OLDEST_S.set_function(self._oldest_s)
 
     def wait(self) -> None:
@@ -44,22 +47,37 @@ class Relay:
         self.active = False
         self.active = self._outbox.is_mine()
         if not self.active:
-            self._oldest_at = None
+            self._oldest = None
             return False
+        self._purge()
         rows = self._outbox.oldest(BATCH_ROWS, BATCH_BYTES)
-        self._oldest_at = rows[0].created_at if rows else None
+        self._note(rows[0] if rows else None)
         if not rows:
             return False
         self._log.append([row.record for row in rows])
         crash_point("after-publish")
-        self._outbox.delete([row.id for row in rows])
+        self._published = [row.id for row in rows]
+        self._purge()
         return True
 
     def close(self) -> None:
         """Let another replica publish."""
         self._outbox.close()
 
+    def _purge(self) -> None:
+        if self._published:
+            self._outbox.delete(self._published)
+            self._published = []
+
+    def _note(self, oldest: Unsent | None) -> None:
+        if oldest is not None and (self._oldest is None or self._oldest.id != oldest.id):
+            self._oldest_since = time.monotonic()
+        self._oldest = oldest
+
     def _oldest_s(self) -> float:
-        """Age of the oldest row when last looked; it goes on growing while a look or the log takes long."""
-        oldest_at = self._oldest_at
-        return 0.0 if oldest_at is None else max(0.0, time.time() - oldest_at)
+        """Age of the oldest row when last looked; it goes on growing while a look or the log takes long.
+
+        The clock says how old it was when first seen; should that be set back, it has waited since then at least.
+        """
+        oldest = self._oldest
+        return 0.0 if oldest is None else max(time.time() - oldest.created_at, time.monotonic() - self._oldest_since)

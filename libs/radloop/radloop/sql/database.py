@@ -1,6 +1,7 @@
 """One service's database: a file of its own on SQLite, a schema of its own on PostgreSQL."""
 
 import importlib.resources
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +16,13 @@ from radloop.sql.bell import Bell
 from radloop.sql.outages import no_connection_free, translate_outages
 from radloop.sql.postgresql import open_postgresql, schema_of
 from radloop.sql.sqlite import open_sqlite
+from radloop.sql.tables import messaging_tables
 from radloop.sql.turns import BUSY_TIMEOUT_S, READ_ONLY
 
 POOL_SIZE = 8
+
+_INBOX = messaging_tables(sa.MetaData()).inbox
+_NOBODYS_EVENT = {"consumer_group": "", "source": "", "event_id": ""}
 
 
 class Database:
@@ -67,7 +72,8 @@ class Database:
                 got=url.split(":", 1)[0] + ":…",
                 do="set RADLOOP_DATABASE_URL",
             )
-        translate_outages(self.engine)
+        self._suspect = threading.Event()
+        translate_outages(self.engine, self._suspect.set)
         self._reading = self.engine.execution_options(**{READ_ONLY: True})
 
     @contextmanager
@@ -96,12 +102,21 @@ class Database:
             raise no_connection_free() from error
 
     def check(self) -> bool | str:
-        """Return true when the database can be read, else in words why not."""
+        """Return true when the database can be read, and written since it last failed, else in words why not.
+
+        One that is full or read-only answers every reader: only a write shows that it is over.
+        """
+        suspect = self._suspect.is_set()
         try:
-            with self.begin(read_only=True) as connection:
+            with self.begin(read_only=not suspect) as connection:
                 connection.execute(sa.text("SELECT 1"))
+                if suspect:
+                    connection.execute(_INBOX.insert().values(_NOBODYS_EVENT))
+                    connection.execute(_INBOX.delete().filter_by(**_NOBODYS_EVENT))
         except RadloopError as error:
             return str(error)
+        if suspect:
+            self._suspect.clear()
         return True
 
     def migrate(self, package: str, *, to: str = "head") -> None:

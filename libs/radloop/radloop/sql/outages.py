@@ -6,6 +6,7 @@ The words are our own: a driver's text may quote a row, a host or a role.
 """
 
 import sqlite3
+from collections.abc import Callable
 
 import psycopg
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 from radloop.errors import Unavailable
 
 _LOOK = "see the database server's log; nothing is lost, and work goes on by itself once it answers"
+
+BUSY = "database-busy"
 
 _NO_TURN = "no turn to write in time"
 
@@ -49,13 +52,17 @@ _SQLITE = {
 }
 
 
-def translate_outages(engine: sa.Engine) -> None:
-    """Let an engine raise `Unavailable` for what is no fault of the statement."""
+def translate_outages(engine: sa.Engine, on_outage: Callable[[], None]) -> None:
+    """Let an engine raise `Unavailable` for what is no fault of the statement, and tell."""
 
     @sa.event.listens_for(engine, "handle_error")
     def on_error(context: sa.engine.ExceptionContext) -> BaseException | None:
         # A failed ping is the pool's business: it opens another connection.
-        return None if context.is_pre_ping else outage(context.original_exception)
+        if context.is_pre_ping or (reason := outage(context.original_exception)) is None:
+            return None
+        if reason.code != BUSY:
+            on_outage()
+        return reason
 
 
 def outage(error: BaseException) -> Unavailable | None:
@@ -68,14 +75,14 @@ def outage(error: BaseException) -> Unavailable | None:
     if found is None:
         return None
     got, do = found
-    code = "database-busy" if got == _NO_TURN else "database-unavailable"
+    code = BUSY if got == _NO_TURN else "database-unavailable"
     return Unavailable(code, expected="the database to do its part", got=got, do=do)
 
 
 def no_connection_free() -> Unavailable:
     """Return the error of who has waited too long for a connection of the pool."""
     return Unavailable(
-        "database-busy",
+        BUSY,
         expected="a free connection",
         got="none in time",
         do="look for what keeps the database slow; RADLOOP_DATABASE_POOL_SIZE sets their number",
