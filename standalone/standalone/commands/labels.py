@@ -54,7 +54,6 @@ def import_labels(
     where labels.csv holds
 
         series_instance_uid,label_path
-
         1.2.840.113619.2.5.17,labels/case17.nii.gz
     """
     from standalone.client import connect

@@ -24,12 +24,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Active learning for radiology, the whole platform on one machine.\n\n"
-        "Start with [bold]radloop demo[/bold]: it runs the loop on images and shows a model getting better. "
-        "[bold]radloop up[/bold] starts the same platform empty; the other commands talk to it.\n\n"
+        "Start with **radloop demo**: it runs the loop on images and shows a model getting better. "
+        "**radloop up** starts the same platform empty; the other commands talk to it.\n\n"
         "Example:\n\n    radloop up --data .radloop        (one terminal)\n\n"
         "    radloop status --data .radloop    (another)"
     ),
