@@ -16,6 +16,10 @@ def main() -> None:
         lines += [f"  {name + ':':<10}{text}" for name, text in answers if text]
         print("\n".join(lines), file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        # A full disk, a folder that is not ours: the system's own words say it best.
+        print(f"error: file-system\n  got:      {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def export(
 
     if out.exists():
         raise Conflict("file-exists", expected="a new file", got=str(out), do="choose another name with --out")
+    if not out.parent.is_dir():
+        raise NotFound("folder-missing", expected="a folder for the file", got=str(out.parent), do="make it first")
     with connect(data) as client:
         known = items(client.get("/control-plane/v1/datasets", project_id=the_project(client, project)), "datasets")
         wanted = dataset.removeprefix("sha256:")

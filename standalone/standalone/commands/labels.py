@@ -21,6 +21,9 @@ def _group() -> None:
     """Keep ``labels import`` two words, as there will be more."""
 
 
+COLUMNS = ("series_instance_uid", "label_path")
+
+
 @dataclass(frozen=True)
 class Row:
     """One label to import: the series it belongs to, by its original UID, and the NIfTI file."""
@@ -61,7 +64,10 @@ def import_labels(
     rows = read_table(table)
     with connect(data) as client:
         done, failed = import_rows(client, the_project(client, project), rows)
-    console().print(f"{done} of {len(rows)} labels submitted. Quality control decides on each: radloop status")
+    console().print(
+        f"{done} of {len(rows)} labels submitted. Quality control decides on each, and says what it returns:"
+    )
+    console().print(f"  radloop events tail --topic label-returned --from-start --no-follow --data {data}")
     if failed:
         print_table("Not imported", ["series", "why"], failed, empty="")
         raise typer.Exit(1)
@@ -73,28 +79,55 @@ def read_table(table: Path) -> list[Row]:
     Raises
     ------
     Invalid
-        A column or a file is missing.
+        It is no such table, a cell or a file is missing, or a series stands in it twice.
     """
     from radloop.errors import Invalid
 
-    with table.open(newline="") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        wanted = {"series_instance_uid", "label_path"}
-        if not wanted <= columns:
+    try:
+        # Spreadsheets put a byte order mark before the first column's name.
+        lines = list(csv.reader(table.read_text(encoding="utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Invalid(
+            "label-table", expected="comma-separated UTF-8 text", got=type(error).__name__, do=f"save {table} as such"
+        ) from error
+    columns = [name.strip() for name in lines[0]] if lines else []
+    if not set(COLUMNS) <= set(columns):
+        raise Invalid(
+            "label-table",
+            expected=f"the columns {','.join(COLUMNS)}",
+            got=",".join(columns) or "an empty file",
+            do=f"mend the first line of {table}",
+        )
+    rows: dict[str, Row] = {}
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        row = _row(table, number, dict(zip(columns, cells, strict=False)))
+        if row.series_instance_uid in rows:
             raise Invalid(
                 "label-table",
-                expected="the columns series_instance_uid,label_path",
-                got=",".join(sorted(columns)) or "an empty file",
-                do=f"mend the first line of {table}",
+                expected="one label for a series",
+                got=f"a second one at line {number}",
+                do=f"leave one of them in {table}",
             )
-        rows = [Row(row["series_instance_uid"].strip(), table.parent / row["label_path"].strip()) for row in reader]
-    for number, row in enumerate(rows, start=2):
-        if not row.label_path.is_file():
-            raise Invalid(
-                "label-file", expected=f"a file at line {number}", got="none", do=f"mend the path {row.label_path}"
-            )
-    return rows
+        rows[row.series_instance_uid] = row
+    if not rows:
+        raise Invalid("label-table", expected="a line for each label", got="none", do=f"fill {table}")
+    return list(rows.values())
+
+
+def _row(table: Path, number: int, cells: dict[str, str]) -> Row:
+    from radloop.errors import Invalid
+
+    series, path = (cells.get(name, "").strip() for name in COLUMNS)
+    if not series or not path:
+        missing = "label_path" if series else "series_instance_uid"
+        raise Invalid(
+            "label-table", expected=f"a {missing} at line {number}", got="none", do=f"mend this line of {table}"
+        )
+    if not (table.parent / path).is_file():
+        raise Invalid("label-file", expected=f"a file at line {number}", got="none", do=f"mend the path {path}")
+    return Row(series, table.parent / path)
 
 
 def import_rows(client: "Client", project_id: str, rows: Sequence[Row]) -> tuple[int, list[list[Any]]]:
@@ -106,13 +139,20 @@ def import_rows(client: "Client", project_id: str, rows: Sequence[Row]) -> tuple
     failed: list[list[Any]] = []
     done = 0
     asked = {"project_id": project_id, "series": [row.series_instance_uid for row in rows]}
-    case_of = {case["series"]: case["case_id"] for case in client.post("/ingest/v1/cases/resolve", asked)["cases"]}
+    cases_of: dict[str, list[str]] = {}
+    for case in client.post("/ingest/v1/cases/resolve", asked)["cases"]:
+        cases_of.setdefault(case["series"], []).append(case["case_id"])
     for row in track(rows, description="importing", console=console(error=True), transient=True):
-        if row.series_instance_uid not in case_of:
+        cases = cases_of.get(row.series_instance_uid, [])
+        if not cases:
             failed.append([row.series_instance_uid, "no case of this project was formed from such a series"])
             continue
+        if len(cases) > 1:
+            why = f"{len(cases)} cases were formed from it, one for each phase; send a label to each by its case_id:"
+            failed.append([row.series_instance_uid, f"{why} POST /labeling/v1/cases/{{case_id}}/labels"])
+            continue
         try:
-            submit(client, project_id, case_of[row.series_instance_uid], row.label_path.read_bytes())
+            submit(client, project_id, cases[0], row.label_path.read_bytes())
             done += 1
         except PermanentError as error:
             failed.append([row.series_instance_uid, str(error)])

@@ -82,7 +82,7 @@ def show(
 @app.command("import")
 def import_model(
     bundle: Annotated[Path, typer.Argument(help="MONAI Bundle as a zip file.", exists=True, dir_okay=False)],
-    name: Annotated[str, typer.Option(help="Name of the model.")],
+    name: Annotated[str, typer.Option(help="Name of the model: lower-case letters, digits, hyphens.")],
     data: DataOption = DEFAULT_DATA,
     project: ProjectOption = "",
     serve: Annotated[bool, typer.Option("--serve", help="Let it serve at once.")] = False,
@@ -100,9 +100,12 @@ def import_model(
     with connect(data) as client:
         form = {"project_id": the_project(client, project), "model_name": name, "serve": str(serve).lower()}
         answer = client.post("/inference/v1/models", form, files={"file": (bundle.name, bundle.read_bytes())})
-    console().print(
-        f"Imported as {short(answer['model_digest'])}. Let it serve: radloop models promote {short(answer['model_digest'])}"
-    )
+    digest = short(answer["model_digest"])
+    known = "" if answer["model_name"] == name else f" It was here already, as {answer['model_name']}."
+    if serve:
+        console().print(f"Imported as {digest}.{known} It serves once it is loaded and tried: radloop models list")
+    else:
+        console().print(f"Imported as {digest}.{known} Let it serve: radloop models promote {digest}")
 
 
 @app.command()
@@ -139,6 +142,21 @@ def rollback(data: DataOption = DEFAULT_DATA, project: ProjectOption = "") -> No
     with connect(data) as client:
         client.post(f"/control-plane/v1/projects/{the_project(client, project)}/rollback")
     console().print("The model that served before is wanted; it serves once it is loaded: radloop models list")
+
+
+@app.command("serve-none")
+def serve_none(data: DataOption = DEFAULT_DATA, project: ProjectOption = "") -> None:
+    """Let no model serve: new studies are not predicted on until one is promoted.
+
+    Example:
+
+        radloop models serve-none --project hippocampus
+    """
+    from standalone.client import connect
+
+    with connect(data) as client:
+        client.post(f"/control-plane/v1/projects/{the_project(client, project)}/serve-none")
+    console().print("No model is wanted. Let one serve again: radloop models promote, or radloop models rollback")
 
 
 def train(data: DataOption = DEFAULT_DATA, project: ProjectOption = "") -> None:

@@ -1,12 +1,15 @@
 """``project``: what is segmented, which studies are taken, how cases are chosen, read, trained on and promoted."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from standalone.commands.options import DEFAULT_DATA, DataOption, JsonOption, console, items, print_json, print_table
+
+PROJECT_ID = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 app = typer.Typer(no_args_is_help=True, help="Projects: set up, shown, listed.")
 
@@ -31,8 +34,13 @@ def apply(
 
     project = read_project(file)
     project_id = project.pop("project_id", None)
-    if not isinstance(project_id, str):
-        raise Invalid("project-id", expected="a project_id in the file", got="none", do="add a line project_id: NAME")
+    if not isinstance(project_id, str) or not re.fullmatch(PROJECT_ID, project_id):
+        raise Invalid(
+            "project-id",
+            expected="a project_id of lower-case letters, digits and single hyphens",
+            got="none" if project_id is None else repr(project_id),
+            do="mend the line project_id: NAME",
+        )
     project.pop("project_version", None)
     project.pop("sequence", None)
     with connect(data) as client:
@@ -52,11 +60,11 @@ def read_project(file: Path) -> dict[str, Any]:
 
     from radloop.errors import Invalid
 
-    text = file.read_text()
     try:
+        text = file.read_text()
         # JSON first: it is a subset, and its errors are better.
         project = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
         raise Invalid(
             "project-file", expected="JSON or YAML", got=str(error).splitlines()[0], do=f"mend {file}"
         ) from error

@@ -1,8 +1,12 @@
 """``ingest`` and ``withdraw``: studies in, and out for good."""
 
 import io
+import re
+import time
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +20,23 @@ if TYPE_CHECKING:
 
 # Large enough that a request's own cost does not count, small enough to show progress and to fit into memory often.
 BUNDLE_BYTES = 32_000_000
+
+RECEIVING = "receiving"
+"""State of a study that nobody has looked at as a whole."""
+
+AT_THE_DOOR = {
+    "not-dicom",
+    "truncated",
+    "no-pixel-data",
+    "undecodable",
+    "pixels-differ",
+    "burned-in-text",
+    "withdrawn",
+}
+"""Reasons an upload's own answer names; all others come when a study is looked at as a whole."""
+
+FORMING_LIMIT_S = 300.0
+"""How long `ingest` waits to say what became of the studies; they are formed whether it waits or not."""
 
 
 def ingest(
@@ -36,31 +57,120 @@ def ingest(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from radloop.errors import Invalid
     from standalone.client import connect
 
     files = [file for path in paths for file in files_under(path)]
-    total: dict[str, Any] = {"received": 0, "stored": 0, "duplicates": 0, "rejected": {}}
-    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with connect(data) as client, Progress(*columns, console=console(error=True), transient=True) as progress:
-        task = progress.add_task("", total=len(files))
-        for name, content, count in bundles(files):
-            answer = client.post("/ingest/v1/uploads", files={"file": (name, content)})
-            for key in ("received", "stored", "duplicates"):
-                total[key] += answer[key]
-            for refused in answer["rejected"]:
-                total["rejected"][refused["reason"]] = total["rejected"].get(refused["reason"], 0) + refused["count"]
-            progress.advance(task, count)
+    if not files:
+        named = ", ".join(str(path) for path in paths)
+        raise Invalid(
+            "nothing-to-send", expected="DICOM or zip files", got=f"none in {named}", do="name another folder"
+        )
+    sent = Sent()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    terminal = console(error=True)
+    with (
+        connect(data) as client,
+        Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress,
+    ):
+        task = progress.add_task("sending", total=len(files))
+        for bundle in bundles(files):
+            sent.send(client, bundle)
+            progress.advance(task, bundle.count)
         if complete:
             client.post("/ingest/v1/complete")
+            task = progress.add_task("forming cases", total=len(sent.studies))
+            for study in formed(client, sent.studies):
+                sent.note(study)
+                progress.advance(task, 1)
     if as_json:
-        print_json(total)
-        return
-    out = console()
-    out.print(f"{total['received']} received: {total['stored']} stored, {total['duplicates']} known already.")
-    rows = [[reason, count] for reason, count in sorted(total["rejected"].items())]
-    if rows:
-        print_table("Refused", ["reason", "instances"], rows, empty="")
+        print_json(sent.as_dict(formed=complete))
+    else:
+        sent.print(formed=complete)
+    if sent.refused:
         raise typer.Exit(1)
+
+
+@dataclass
+class Sent:
+    """What was sent, and what became of it."""
+
+    received: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    held: int = 0
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Instances, by reason and the words about it."""
+    studies: set[str] = field(default_factory=set)
+    cases: int = 0
+    waiting: int = 0
+    """Studies nobody has looked at yet."""
+
+    def send(self, client: "Client", bundle: "Bundle") -> None:
+        """Send a bundle; one that is refused as a whole does not stop the others."""
+        from radloop.errors import Invalid
+
+        try:
+            answer = client.post("/ingest/v1/uploads", files={"file": (bundle.name, bundle.content)})
+        except Invalid as error:
+            self.refused[error.code, f"{bundle.source or 'files'}: {error.expected}"] += 1
+            return
+        self.received += answer["received"]
+        self.stored += answer["stored"]
+        self.duplicates += answer["duplicates"]
+        self.held += answer["held"]
+        self.studies |= set(answer["studies"])
+        for each in answer["rejected"]:
+            self.refused[each["reason"], ""] += each["count"]
+
+    def note(self, study: dict[str, Any]) -> None:
+        """Count the cases of a study, and what of it could not become one."""
+        self.waiting += study["state"] == RECEIVING
+        self.cases += len(study["cases"])
+        series = {key for case in study["cases"] for key in case["series_keys"]}
+        for each in study["rejections"]:
+            # What was refused at the door was counted there; a series that was refused once may be a case by now.
+            if each["reason"] not in AT_THE_DOOR and each["series_key"] not in series:
+                self.refused[each["reason"], each["detail"]] += each["instance_count"]
+
+    def as_dict(self, *, formed: bool) -> dict[str, Any]:
+        """Return it for a program."""
+        rejected: dict[str, int] = {}
+        for (reason, _), count in self.refused.items():
+            rejected[reason] = rejected.get(reason, 0) + count
+        told = {"received": self.received, "stored": self.stored, "duplicates": self.duplicates, "held": self.held}
+        cases = {"cases": self.cases, "waiting": self.waiting} if formed else {}
+        return told | {"studies": sorted(self.studies)} | cases | {"rejected": rejected}
+
+    def print(self, *, formed: bool) -> None:
+        """Tell a person."""
+        out = console()
+        out.print(f"{self.received} received: {self.stored} stored, {self.duplicates} known already.")
+        if self.held:
+            out.print(f"{self.held} held until somebody has looked for burned-in text: GET /ingest/v1/quarantine")
+        if formed and self.studies:
+            out.print(f"{len(self.studies)} studies, {self.cases} cases.")
+        if self.waiting:
+            out.print(f"{self.waiting} studies are still being formed: radloop status")
+        if self.refused:
+            rows = [[reason, count, detail] for (reason, detail), count in sorted(self.refused.items())]
+            print_table("Refused", ["reason", "instances", "more"], rows, empty="")
+
+
+def formed(client: "Client", study_keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Wait until each study was looked at, at most `FORMING_LIMIT_S` for all, and describe it as ``ingest`` does."""
+    from radloop.errors import NotFound
+
+    deadline = time.monotonic() + FORMING_LIMIT_S
+    for study_key in sorted(study_keys):
+        try:
+            while (study := client.get(f"/ingest/v1/studies/{study_key}"))["state"] == RECEIVING:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
+        except NotFound:
+            continue  # withdrawn meanwhile
+        yield study
 
 
 def files_under(path: Path) -> Iterator[Path]:
@@ -74,29 +184,39 @@ def files_under(path: Path) -> Iterator[Path]:
             yield file
 
 
-def bundles(files: list[Path]) -> Iterator[tuple[str, bytes, int]]:
-    """Put files together for sending, in memory: nothing identified is written to a disk.
+@dataclass(frozen=True)
+class Bundle:
+    """What goes in one request: the name to send it under, its bytes, how many files it is, and which if it is one."""
 
-    Yields
-    ------
-    tuple of (str, bytes, int)
-        File name to send under, content, number of files in it. A zip file goes as it is.
-    """
+    name: str
+    content: bytes
+    count: int
+    source: Path | None = None
+
+
+def bundles(files: list[Path]) -> Iterator[Bundle]:
+    """Put files together for sending, in memory: nothing identified is written to a disk. A zip file goes as it is."""
     waiting: list[Path] = []
     size = 0
     for file in files:
-        if zipfile.is_zipfile(file):
-            yield "studies.zip", file.read_bytes(), 1
+        if is_zip(file):
+            yield Bundle("studies.zip", file.read_bytes(), 1, file)
             continue
         waiting.append(file)
         size += file.stat().st_size
         if size > BUNDLE_BYTES:
-            yield "studies.zip", _zipped(waiting), len(waiting)
+            yield Bundle("studies.zip", _zipped(waiting), len(waiting))
             waiting, size = [], 0
     if len(waiting) == 1:
-        yield "instance.dcm", waiting[0].read_bytes(), 1
+        yield Bundle("instance.dcm", waiting[0].read_bytes(), 1, waiting[0])
     elif waiting:
-        yield "studies.zip", _zipped(waiting), len(waiting)
+        yield Bundle("studies.zip", _zipped(waiting), len(waiting))
+
+
+def is_zip(file: Path) -> bool:
+    """Whether a file begins as a zip file does; `zipfile` wants its end too, which a broken one lacks."""
+    with file.open("rb") as opened:
+        return opened.read(4) == b"PK\x03\x04"
 
 
 def _zipped(files: list[Path]) -> bytes:
@@ -131,30 +251,31 @@ def withdraw(
 
         radloop withdraw 1.2.840.113619.2.5.1762583153.215519 --reason consent
     """
+    from radloop.errors import Invalid
     from standalone.client import connect
 
+    if not re.fullmatch(r"[0-9.]{1,64}", study):
+        raise Invalid("study-uid", expected="a UID: digits and dots", got=repr(study), do="copy the Study Instance UID")
     if not yes:
         typer.confirm("Forget this study for good?", abort=True)
     with connect(data) as client:
-        # A study key is a UID too (2.25.…): which of the two this is, is seen by looking for it.
-        if _is_known(client, study):
-            client.post("/ingest/v1/withdraw", {"study_key": study, "reason": reason.value})
-            known = True
-        else:
-            wanted = {"study_instance_uid": study, "reason": reason.value}
-            known = _is_known(client, client.post("/ingest/v1/withdraw", wanted)["study_key"])
+        before = forget(client, study, reason)
     out = console()
-    if known:
+    if before == "received":
         out.print("Withdrawn. Every service forgets it now: radloop events tail --topic study-withdrawn")
+    elif before == "withdrawn":
+        out.print("It was withdrawn before. Nothing changes.")
     else:
         out.print("No such study was received. It is refused from now on; mend the UID if you meant another.")
 
 
-def _is_known(client: "Client", study_key: str) -> bool:
+def forget(client: "Client", study: str, reason: WithdrawReason) -> str:
+    """Withdraw a study by its key or its original UID; return whether it was received, withdrawn before, or unknown."""
     from radloop.errors import NotFound
 
+    # A study key is a UID too (2.25.…): which of the two this is, is seen by looking for it.
     try:
-        client.get(f"/ingest/v1/studies/{study_key}")
+        answer = client.post("/ingest/v1/withdraw", {"study_key": study, "reason": reason.value})
     except NotFound:
-        return False
-    return True
+        answer = client.post("/ingest/v1/withdraw", {"study_instance_uid": study, "reason": reason.value})
+    return str(answer["before"])

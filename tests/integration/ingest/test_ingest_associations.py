@@ -129,8 +129,9 @@ def test_withdrawal(site, send, slice_of):
     send([slice_of(n) for n in range(3)])
     site.settle()
     (said,) = site.said("study-ingested")
-    answer = site.http.post("/v1/withdraw", json={"study_instance_uid": "1.2.826.4242", "reason": "consent"})
-    assert answer.json() == {"study_key": said.study_key}
+    for before in ("received", "withdrawn"):
+        answer = site.http.post("/v1/withdraw", json={"study_instance_uid": "1.2.826.4242", "reason": "consent"})
+        assert answer.json() == {"study_key": said.study_key, "before": before}
     (withdrawn,) = site.said("study-withdrawn")
     assert (withdrawn.study_key, withdrawn.reason) == (said.study_key, ingest_pb2.WITHDRAW_REASON_CONSENT)
     site.until(lambda: not site.stored())
@@ -141,7 +142,8 @@ def test_withdrawal(site, send, slice_of):
 
 
 def test_withdrawal_before_the_study_comes(site, send, slice_of):
-    site.http.post("/v1/withdraw", json={"study_instance_uid": "1.2.826.4242", "reason": "sent-in-error"})
+    answer = site.http.post("/v1/withdraw", json={"study_instance_uid": "1.2.826.4242", "reason": "sent-in-error"})
+    assert answer.json()["before"] == "unknown"
     assert statuses(send([slice_of(0)])) == [0x0124]
 
 

@@ -1,11 +1,8 @@
 """The radloop command: it teaches by --help, starts fast, and its errors say what to do."""
 
-import csv
-import io
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from typer.testing import CliRunner
 
 from radloop.errors import Busy, Conflict, Invalid, NotFound, PermanentError, TemporaryError
 from standalone.client import error_of
-from standalone.commands import labels, models, options, projects, studies
+from standalone.commands import datasets, models, options, projects
 from standalone.commands.platform import _flat
 from standalone.commands.root import app
 from standalone.demo.cohort import phantom_source
@@ -91,6 +88,20 @@ def test_an_error_says_expected_got_and_do_and_ends_with_one(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
+def test_what_the_system_refuses_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "events.db").mkdir()
+    command = [sys.executable, "-m", "standalone", "project", "apply", "/proc/self/mem"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "error: file-system")
+
+
+def test_an_export_is_written_where_there_is_room_for_it(tmp_path: Path) -> None:
+    with pytest.raises(Conflict, match="file-exists"):
+        datasets.export("ab", tmp_path, tmp_path)
+    with pytest.raises(NotFound, match="folder-missing"):
+        datasets.export("ab", tmp_path / "none" / "x.zip", tmp_path)
+
+
 def answered(status: int, body: Any) -> httpx.Response:
     return httpx.Response(status, json=body, request=httpx.Request("GET", "http://x/y"))
 
@@ -110,34 +121,17 @@ def test_an_answer_of_somebody_else_is_told_as_it_is() -> None:
     assert (error.code, error.got) == ("unexpected-answer", "status 502 from /y")
 
 
-class Answers:
-    """A platform that gives prepared answers and remembers what it was asked."""
-
-    def __init__(self, **answers: Any) -> None:
-        self.answers, self.asked = answers, []
-
-    def get(self, path: str, **_: Any) -> Any:
-        return self.answers[path.rsplit("/", 1)[-1]]
-
-    def post(self, path: str, body: Any = None, **arguments: Any) -> Any:
-        self.asked.append((path, body, arguments))
-        answer = self.answers[path.rsplit("/", 1)[-1]]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def test_the_only_project_need_not_be_named() -> None:
+def test_the_only_project_need_not_be_named(answers: Any) -> None:
     one = {"projects": [{"project_id": "only"}]}
-    assert options.the_project(Answers(projects=one), "") == "only"
-    assert options.the_project(Answers(projects=one), "named") == "named"
+    assert options.the_project(answers(projects=one), "") == "only"
+    assert options.the_project(answers(projects=one), "named") == "named"
     for several in ([], [{"project_id": "a"}, {"project_id": "b"}]):
         with pytest.raises(Invalid, match="--project NAME"):
-            options.the_project(Answers(projects={"projects": several}), "")
+            options.the_project(answers(projects={"projects": several}), "")
 
 
-def test_a_digest_may_be_shortened_while_it_is_the_only_one() -> None:
-    client = Answers(models={"models": [{"model_digest": "sha256:ab12"}, {"model_digest": "sha256:ab99"}]})
+def test_a_digest_may_be_shortened_while_it_is_the_only_one(answers: Any) -> None:
+    client = answers(models={"models": [{"model_digest": "sha256:ab12"}, {"model_digest": "sha256:ab99"}]})
     assert models.full_digest(client, "p", "ab1") == "sha256:ab12"
     with pytest.raises(Invalid, match="2 that begin so"):
         models.full_digest(client, "p", "ab")
@@ -145,64 +139,20 @@ def test_a_digest_may_be_shortened_while_it_is_the_only_one() -> None:
         models.full_digest(client, "p", "cd")
 
 
-def write_table(
-    folder: Path, rows: list[tuple[str, str]], header: tuple[str, ...] = ("series_instance_uid", "label_path")
-) -> Path:
-    table = folder / "labels.csv"
-    with table.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return table
-
-
-def test_labels_are_imported_by_original_series(tmp_path: Path) -> None:
-    for name in ("a.nii", "b.nii"):
-        (tmp_path / name).write_bytes(name.encode())
-    rows = labels.read_table(write_table(tmp_path, [("1.1", "a.nii"), ("1.2", "b.nii")]))
-    client = Answers(resolve={"cases": [{"series": "1.1", "case_id": "c1"}]}, labels={"label_version_id": "v"})
-    done, failed = labels.import_rows(client, "p", rows)
-    assert (done, [series for series, _ in failed]) == (1, ["1.2"])
-    path, form, arguments = client.asked[-1]
-    assert (path, form["project_id"]) == ("/labeling/v1/cases/c1/labels", "p")
-    assert arguments["files"]["label"][1] == b"a.nii"
-
-
-def test_a_label_that_is_refused_does_not_stop_the_others(tmp_path: Path) -> None:
-    (tmp_path / "a.nii").write_bytes(b"x")
-    rows = labels.read_table(write_table(tmp_path, [("1.1", "a.nii")]))
-    client = Answers(resolve={"cases": [{"series": "1.1", "case_id": "c1"}]}, labels=Invalid("label-geometry"))
-    assert labels.import_rows(client, "p", rows) == (0, [["1.1", "label-geometry: "]])
-
-
-def test_a_table_without_its_columns_or_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="series_instance_uid,label_path"):
-        labels.read_table(write_table(tmp_path, [], header=("series", "path")))
-    with pytest.raises(Invalid, match="line 2"):
-        labels.read_table(write_table(tmp_path, [("1.1", "missing.nii")]))
-
-
-def test_files_are_sent_in_zips_without_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studies, "BUNDLE_BYTES", 250)
-    folder = tmp_path / "Doe^John"
-    folder.mkdir()
-    for number in range(5):
-        (folder / f"{number}.dcm").write_bytes(bytes(100))
-    (folder / "DICOMDIR").write_bytes(b"x")
-    (folder / ".hidden").write_bytes(b"x")
-    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
-        archive.writestr("x", b"y")
-    files = [*studies.files_under(folder), *studies.files_under(tmp_path / "more.zip")]
-    sent = list(studies.bundles(files))
-    assert [count for _, _, count in sent] == [3, 1, 2]
-    with zipfile.ZipFile(io.BytesIO(sent[0][1])) as archive:
-        assert archive.namelist() == ["000000.dcm", "000001.dcm", "000002.dcm"]
-
-
-@pytest.mark.parametrize("text", ["{not json", '["a list"]'])
-def test_a_project_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("content", [b"{not json", b'["a list"]', b'{"project_id": "\xe4"}'])
+def test_a_project_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "project.json"
-    file.write_text(text)
+    file.write_bytes(content)
     with pytest.raises(Invalid, match="project-file"):
         projects.read_project(file)
+
+
+@pytest.mark.parametrize("named", ["", "a/../b", "Upper", 7, None])
+def test_a_project_id_that_is_no_name_is_refused(tmp_path: Path, named: object) -> None:
+    file = tmp_path / "project.json"
+    file.write_text(json.dumps({"project_id": named}))
+    with pytest.raises(Invalid, match="project-id"):
+        projects.apply(file, tmp_path)
 
 
 def test_a_project_may_be_yaml(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def make_router(
 
     @router.post("/withdraw")
     def withdraw(body: Withdrawal, principal: Asking) -> dict[str, Any]:
-        """Forget a study everywhere, and refuse it from now on."""
+        """Forget a study everywhere, and refuse it from now on. `before` is received, withdrawn or unknown."""
         principal.require(SITE, Role.SITE_ADMIN)
         if bool(body.study_instance_uid) == bool(body.study_key):
             raise Invalid("withdrawal-unclear", expected="study_instance_uid or study_key", got="both or neither")
@@ -206,8 +206,11 @@ def make_router(
         if body.study_instance_uid:
             with unit_of_work(read_only=True) as uow:
                 study_key, version = keys.study_key(body.study_instance_uid, uow.patients)
+        with unit_of_work(read_only=True) as uow:
+            known = uow.studies.get(study_key) is not None
+            before = "withdrawn" if uow.tombstones.has(study_key) else "received" if known else "unknown"
         dispatch(WithdrawStudy(study_key, body.reason, principal.subject, version))
-        return {"study_key": study_key}
+        return {"study_key": study_key, "before": before}
 
     @router.put("/projects/{project_id}/split")
     def import_split(project_id: str, body: SplitList, principal: Asking) -> dict[str, Any]:
