@@ -219,7 +219,7 @@ def conclude_deployment(cmd: ConcludeDeployment, uow: InferenceUnitOfWork) -> li
     One that a newer wish overtook while it was loading is gone, and its end is said.
     """
     pending = uow.deployments.get(cmd.deployment_id)
-    if pending is None:
+    if pending is None or pending.model_digest != cmd.model_digest:
         return []
     uow.deployments.remove(cmd.deployment_id)
     project = uow.projects.get(pending.project_id)

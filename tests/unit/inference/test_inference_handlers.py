@@ -25,7 +25,9 @@ def hand(uow, *messages):
 
 def conclude(uow, loaded=True):
     """Conclude the deployment that waits longest, as the keeper would."""
-    return hand(uow, m.ConcludeDeployment(uow.deployments.next().deployment_id, loaded, "" if loaded else "why"))
+    pending = uow.deployments.next()
+    detail = "" if loaded else "why"
+    return hand(uow, m.ConcludeDeployment(pending.deployment_id, pending.model_digest, loaded, detail))
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_a_model_before_its_project_waits(uow, events):
 def test_repeats_of_a_trained_model_change_nothing(serving, events):
     assert hand(serving, events.trained("a"), events.trained("a", "x", False)) == []
     assert serving.deployments.next() is None
-    assert hand(serving, m.ConcludeDeployment(1, True, "")) == []
+    assert hand(serving, m.ConcludeDeployment(1, events.digest("a"), True, "")) == []
     assert serving.traffic.get("p").sequence == 1
 
 
@@ -157,9 +159,18 @@ def test_a_roll_back_and_a_promotion_while_it_loads_are_both_answered(serving, e
     said = hand(serving, events.promoted("b", 3))
     assert answers(events, said) == [("overtaken", "a", "b", 2), ("serving", "b", "b", 3)]
     assert [each.sequence for each in said] == [3, 4] and said[1].previous_digest == events.digest("a")
-    assert hand(serving, m.ConcludeDeployment(loading, True, "")) == []
+    assert hand(serving, m.ConcludeDeployment(loading, events.digest("a"), True, "")) == []
     assert serving.traffic.get("p").serving_digest == events.digest("b")
     assert serving.models.get("p", events.digest("a")).state is ModelState.RETIRED
+
+
+def test_what_became_of_one_that_was_overtaken_is_not_said_of_its_successor(serving, events):
+    """SQLite gives the number of a row that is gone to the next one."""
+    hand(serving, events.promoted("b", 1))
+    successor = serving.deployments.next()
+    overtaken = m.ConcludeDeployment(successor.deployment_id, events.digest("c"), False, "why")
+    assert hand(serving, overtaken) == []
+    assert serving.deployments.next() == successor
 
 
 def test_of_several_wishes_only_the_last_is_loaded(serving, events):

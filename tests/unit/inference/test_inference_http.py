@@ -65,7 +65,7 @@ def api(uow, events):
     """An API over a project whose model "a" serves, with one case waiting to be predicted."""
     api = Api(uow)
     api.hand(events.project(members=(m.Member("paul", m.MemberRole.REVIEWER),)), events.trained("a"))
-    api.hand(m.ConcludeDeployment(1, True, ""), events.study("study", "case"))
+    api.hand(m.ConcludeDeployment(1, events.digest("a"), True, ""), events.study("study", "case"))
     return api
 
 

@@ -228,7 +228,7 @@ def candidate(model):
 def test_a_candidate_is_loaded_and_tried(keeping, server, uow, model):
     uow.deployments.add(candidate(model))
     assert keeping.keeper.step()
-    assert keeping.said == [m.ConcludeDeployment(1, True, "")]
+    assert keeping.said == [m.ConcludeDeployment(1, model.model_digest, True, "")]
     assert server.asked[0][1].shape == (1, 24, 24, 24)
 
 

@@ -177,9 +177,9 @@ class ModelKeeper:
         except ModelBroken as error:
             self._server.unload(model.triton_name)
             log.warning("candidate cannot be loaded", model=model.triton_name)
-            return ConcludeDeployment(deployment_id, False, error.detail)
+            return ConcludeDeployment(deployment_id, model.model_digest, False, error.detail)
         log.info("candidate loaded", model=model.triton_name, seconds=round(time.perf_counter() - started, 2))
-        return ConcludeDeployment(deployment_id, True, "")
+        return ConcludeDeployment(deployment_id, model.model_digest, True, "")
 
     def _load_again(self, model: Model) -> None:
         """Load what serves after Triton was restarted. It loaded once, so a failure is not its end: it is tried again."""

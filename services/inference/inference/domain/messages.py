@@ -156,6 +156,8 @@ class ConcludeDeployment(Message):
     """A candidate was loaded into Triton and tried, or could not be."""
 
     deployment_id: int
+    model_digest: str
+    """Which one it was: SQLite gives the id of a candidate that was overtaken to the one that overtook it."""
     loaded: bool
     detail: str
     """Why it could not be; stays at the site."""
