@@ -134,3 +134,16 @@ def test_the_program_says_why_and_exits_with_its_code(tmp_path: Path):
 def test_a_wrong_call_is_no_bad_plan():
     done = subprocess.run([sys.executable, "-m", "training_job"], capture_output=True, text=True)
     assert done.returncode == 2 and "usage" in done.stderr
+
+
+def test_an_error_nobody_foresaw_is_told_by_kind_and_place_and_not_by_its_text(tmp_path: Path):
+    path = write(tmp_path, PLAN)
+    content = json.loads(path.read_text())
+    (tmp_path / "CANARY").touch()  # a file where the job makes its folder: the error's text names it
+    path.write_text(json.dumps(content | {"output": "CANARY"}))
+    done = subprocess.run(
+        [sys.executable, "-m", "training_job", str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "FileExistsError" in done.stderr and "__main__.py" in done.stderr
+    assert "CANARY" not in done.stdout + done.stderr

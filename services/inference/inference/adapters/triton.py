@@ -33,6 +33,9 @@ from bundle_runner.triton_model import TritonPythonModel  # noqa: E402, F401
 
 _OUTPUTS = ("mask", "uncertainty", "embedding", "report")
 
+_BAD_BUNDLE = "bad-bundle"
+"""Code of `bundle_runner.errors.BundleError`."""
+
 # Without the two limits on reconnecting, a client that saw Triton restart may not try again for two minutes.
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
@@ -88,6 +91,26 @@ class TritonServer:
             if _code(error) == "UNAVAILABLE":
                 raise _away(error) from error
             raise ModelBroken(error.message()) from error
+        self._check(name)
+
+    def _check(self, name: str) -> None:
+        """Ask a loaded model whether its bundle could be opened; one that could not is unloaded.
+
+        The load call does not tell: Triton would write the words of the bundle's program into its log.
+        """
+        try:
+            self._client.infer(
+                name,
+                _inputs(np.zeros((1, 1, 1, 1)), np.eye(4)),
+                outputs=[triton.InferRequestedOutput("report")],
+                parameters={"check": True},
+                client_timeout=self._load_timeout_s,
+            )
+        except InferenceServerException as error:
+            if _code(error) in ("UNAVAILABLE", "CANCELLED"):
+                raise _away(error) from error
+            self.unload(name)
+            raise ModelBroken(error.message()) from error
 
     def unload(self, name: str) -> None:
         """Unload a model; one that is not there is no error."""
@@ -101,12 +124,6 @@ class TritonServer:
         self, name: str, image: np.ndarray, affine_ras: np.ndarray, seed: int, settings: PredictionSettings
     ) -> Answer:
         """Run a model on one image; see `ModelServer.predict`."""
-        inputs = [
-            triton.InferInput("image", list(image.shape), "FP32"),
-            triton.InferInput("affine", [4, 4], "FP64"),
-        ]
-        inputs[0].set_data_from_numpy(np.ascontiguousarray(image, dtype=np.float32))
-        inputs[1].set_data_from_numpy(np.ascontiguousarray(affine_ras, dtype=np.float64))
         parameters = {
             "seed": seed,
             "members": settings.members,
@@ -115,7 +132,7 @@ class TritonServer:
         try:
             result = self._client.infer(
                 name,
-                inputs,
+                _inputs(image, affine_ras),
                 outputs=[triton.InferRequestedOutput(output) for output in _OUTPUTS],
                 parameters=parameters,
                 client_timeout=self._predict_timeout_s,
@@ -142,9 +159,18 @@ class TritonServer:
         if code == "INVALID_ARGUMENT":
             return ProgramFailed(PredictionFailure.UNSUITABLE, error.message())
         said, _, _ = error.message().partition(":")
+        if said == _BAD_BUNDLE:
+            return ModelBroken(error.message())
         if said in set(PredictionFailure):
             return ProgramFailed(PredictionFailure(said), error.message())
         return ProgramDied("program-died", delay_s=2.0, got=code)
+
+
+def _inputs(image: np.ndarray, affine_ras: np.ndarray) -> list[triton.InferInput]:
+    inputs = [triton.InferInput("image", list(image.shape), "FP32"), triton.InferInput("affine", [4, 4], "FP64")]
+    inputs[0].set_data_from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    inputs[1].set_data_from_numpy(np.ascontiguousarray(affine_ras, dtype=np.float64))
+    return inputs
 
 
 def _code(error: InferenceServerException) -> str:

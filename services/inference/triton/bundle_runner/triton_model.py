@@ -9,6 +9,10 @@ A request carries ``image`` float32 ``(C, I, J, K)``, ``affine`` float64 ``(4, 4
 ``seed`` (integer), ``members`` (0 for all) and ``overlap`` (text, empty for the bundle's own). The answer holds ``mask``
 uint8 ``(I, J, K)``, ``uncertainty`` float32 ``(I, J, K)`` (nats), ``embedding`` float32 ``(F,)`` and ``report``, the
 JSON object ``{"scores": {name: value}, "members": n}``. An error reads "<code>: <explanation>", see `errors`.
+
+A bundle that cannot be opened is loaded all the same, and every request is answered with the reason: what a load call fails
+with is written to Triton's log, and the words of a stranger's program have no place there. With the parameter ``check`` a
+request is answered with nothing but that error or an empty ``report``.
 """
 
 import json
@@ -39,20 +43,28 @@ class TritonPythonModel:
         return config
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Open the bundle; what this raises is the reason Triton gives for not loading the model."""
+        """Open the bundle; why it cannot be opened is what every request is answered with."""
         # Here and not above: Triton also starts this file only to ask for the configuration, and torch takes seconds.
         import torch
         import triton_python_backend_utils
 
         from bundle_runner.bundle import open_bundle
+        from bundle_runner.errors import BundleError
+        from bundle_runner.output import discard_output
 
+        discard_output()
         on_gpu = args["model_instance_kind"] == "GPU" and torch.cuda.is_available()
         device = f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu"
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         self._triton = triton_python_backend_utils
         folder = Path(args["model_repository"]) / args["model_version"]
-        self._bundle = open_bundle(folder / BUNDLE_FILE, device)
+        self._bundle, self._refusal = None, ""
+        try:
+            self._bundle = open_bundle(folder / BUNDLE_FILE, device)
+        # Whatever it is: raised from here, its text would stand in Triton's log.
+        except Exception as error:
+            self._refusal = f"{BundleError.code}: {error}"
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request; one that fails does not touch the others."""
@@ -60,7 +72,8 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Remove what was unpacked."""
-        self._bundle.close()
+        if self._bundle is not None:
+            self._bundle.close()
 
     def _answer(self, request: Any) -> Any:
         import torch
@@ -69,6 +82,11 @@ class TritonPythonModel:
         from bundle_runner.predict import predict
 
         triton = self._triton
+        if self._bundle is None:
+            return triton.InferenceResponse(error=triton.TritonError(self._refusal))
+        if json.loads(request.parameters() or "{}").get("check"):
+            report = torch.frombuffer(bytearray(b"{}"), dtype=torch.uint8)
+            return triton.InferenceResponse(output_tensors=[triton.Tensor.from_dlpack("report", report)])
         try:
             image, affine = (
                 torch.from_dlpack(triton.get_input_tensor_by_name(request, name).to_dlpack()) for name, _, _ in INPUTS

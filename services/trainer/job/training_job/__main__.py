@@ -7,6 +7,7 @@ and worth another start, which goes on from the newest checkpoint.
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from training_job.errors import TrainingError
@@ -40,6 +41,11 @@ def main(arguments: list[str]) -> int:
         write_failure(output, plan_digest, error)
         print(str(error), file=sys.stderr)
         return error.exit_code
+    # What nobody foresaw may quote the data in its text; the log gets its kind and its places.
+    except Exception as error:
+        places = [f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
+        print(json.dumps({"error": type(error).__name__, "at": places[-8:]}), file=sys.stderr)
+        return 1
     return 0
 
 

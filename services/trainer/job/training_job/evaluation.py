@@ -13,6 +13,7 @@ import numpy as np
 
 from bundle_runner.bundle import Bundle, open_bundle
 from bundle_runner.errors import BundleError, NotFinite, ProgramRaised, UnsuitableImage
+from bundle_runner.output import discarded_output
 from bundle_runner.predict import predict
 from training_job.cases import Case
 from training_job.errors import BadPlan
@@ -46,9 +47,11 @@ def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], do
     rows: Rows = []
     bundle: Bundle | None = None
     try:
-        bundle = open_bundle(bundle_file)
+        with discarded_output():
+            bundle = open_bundle(bundle_file)
         for case in cases:
-            mask = predict(bundle, case.image, case.affine, seed=0).mask.numpy()
+            with discarded_output():
+                mask = predict(bundle, case.image, case.affine, seed=0).mask.numpy()
             rows += [
                 {"case_id": case.item.case_id, "segment": value, "dice": dice(mask, case.label, value)}
                 for value in values
