@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.privacy import bundles, reading
 from tests.privacy.asking import Asker
 from tests.privacy.canaries import WORDS, Canaries
 from tests.privacy.running import client_for, wait_for
+from tests.privacy.search import Search
 from tests.privacy.sending import Sender, as_folder, as_zip, broken_files, broken_zips
 from tests.privacy.studies import StudyMaker, file_of
 
@@ -24,6 +26,26 @@ PROJECT = "privacy"
 ANY_MODALITY = "ANYMODALITY"
 """AE title that the project takes studies of any modality at. It is the project's own word and no canary."""
 _EVERY_ROLE = tuple(Role)
+
+
+@dataclass
+class Exposed:
+    """A platform after everything was said to it.
+
+    Attributes
+    ----------
+    layout, platform
+        What runs.
+    search
+        Knows every canary.
+    asked
+        Status of each answer of the endpoints that were asked one by one, by operation.
+    """
+
+    layout: Layout
+    platform: Platform
+    search: Search
+    asked: dict[str, list[int]]
 
 
 class SiteLoop:

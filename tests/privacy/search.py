@@ -16,6 +16,7 @@ from tests.privacy.canaries import AGE, NUMBER, TEXT, UID_ROOT, WORDS, YEAR, Can
 _DEEPEST = 3
 _LONGEST_UNPACKED = 1 << 28
 _WINDOW = 300
+_MOST_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -207,3 +208,10 @@ def _around(data: bytes, start: int, end: int) -> bytes:
 def search_all(search: Search, places: Iterable[tuple[str, bytes]]) -> list[Find]:
     """Search many places."""
     return [find for where, data in places for find in search.finds(where, data)]
+
+
+def shown(finds: list[Find]) -> str:
+    """Return what was found for people, each origin in a place once."""
+    by_origin = {(find.where, find.origin): find for find in finds}
+    lines = [str(find) for find in list(by_origin.values())[:_MOST_SHOWN]]
+    return "\n".join([f"{len(finds)} finds, {len(by_origin)} places:", *lines])

@@ -6,7 +6,6 @@ docs/explanation/privacy-proof.md.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,11 @@ import pytest
 from radloop.auth import Role
 from radloop.contracts.topics import mirror_allow_list
 from standalone.client import issue_token
-from standalone.layout import Layout, Platform
+from standalone.layout import Layout
 from tests.privacy.canaries import Canaries
-from tests.privacy.loop import SiteLoop
+from tests.privacy.loop import Exposed, SiteLoop
 from tests.privacy.running import client_for, running
-from tests.privacy.search import Find, Search, search_all
+from tests.privacy.search import Search, search_all, shown
 from tests.privacy.studies import ORACLE
 from tests.privacy.surfaces import log_bytes, logs_and_metrics, seen_from_the_control_plane, topic_bytes
 
@@ -27,19 +26,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(not ORACLE.exists(), reason="no data/dicom_standard at hand"),
 ]
-
-MOST_SHOWN = 30
-
-
-@dataclass
-class Exposed:
-    """A platform after everything was said to it."""
-
-    layout: Layout
-    platform: Platform
-    search: Search
-    canaries: Canaries
-    asked: dict[str, list[int]]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +38,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
         loop.ask(issue_token(layout, canaries.text("subject of who asks"), {"*": tuple(Role)}))
         loop.close()
         cloud.close()
-        yield Exposed(layout, platform, Search(canaries), canaries, loop.asked)
-
-
-def shown(finds: list[Find]) -> str:
-    """Return what was found, each origin once."""
-    by_origin = {(find.where, find.origin): find for find in finds}
-    lines = [str(find) for find in list(by_origin.values())[:MOST_SHOWN]]
-    return "\n".join([f"{len(finds)} finds, {len(by_origin)} places:", *lines])
+        yield Exposed(layout, platform, Search(canaries), loop.asked)
 
 
 def test_nothing_reaches_the_control_plane(exposed: Exposed) -> None:
