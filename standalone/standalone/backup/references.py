@@ -1,7 +1,7 @@
 """Which objects the rows of a restored platform refer to, and which of them are not there."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
@@ -13,13 +13,13 @@ from standalone.setup import SERVICES
 _KEY = re.compile(rf'(?:^|")((?:{"|".join(SERVICES)})/[^"\\\s]+)')
 
 
-def missing_objects(layout: Layout, stored: Collection[str]) -> dict[str, int]:
+def missing_objects(layout: Layout, services: Iterable[str], stored: Collection[str]) -> dict[str, int]:
     """Count the keys in each service's rows that are not among those stored; services without any are left out.
 
     What was withdrawn, swept or beyond its retention while the backup was made is missing and will not be asked for again.
     """
     found = {}
-    for service in layout.setup.services:
+    for service in services:
         database = Database(layout.database_url(service), service)
         try:
             missing = {key for key in _keys(database) if key not in stored}

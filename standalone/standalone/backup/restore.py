@@ -129,7 +129,8 @@ def restore_backup(
                 objects = open_objects(layout.objects_url)
                 load_objects(objects, opener, backup, _volumes(made), index)
             said("references")
-            missing = {} if made.objects is None else missing_objects(layout, index.keys())
+            restored = [name for name in made.services if manifest.DATABASE.format(name) in made.parts]
+            missing = {} if made.objects is None else missing_objects(layout, restored, index.keys())
         if layout.engines is not None:
             replace(layout.engines, folder=str(Layout(folder).engines_folder.resolve())).write(layout.engines_file)
         _check_empty(folder)
