@@ -115,8 +115,8 @@ class KafkaAddress:
         secure = "SSL" if self.tls else "PLAINTEXT"
         options: dict[str, Any] = {
             "bootstrap_servers": [*self.bootstrap.split(",")],
-            "bootstrap_timeout_ms": 5_000,
-            "request_timeout_ms": 8_000,
+            "bootstrap_timeout_ms": 10_000,
+            "request_timeout_ms": 10_000,
             "reconnect_backoff_max_ms": 1_000,
             "proxy_url": DIRECT,
             "security_protocol": f"SASL_{secure}" if self.user else secure,

@@ -22,7 +22,7 @@ from radloop.events.kafka.records import headers_of, stored_of, to_bytes
 from radloop.events.port import Stored
 from radloop.messages import Record
 
-_DELIVERED_WITHIN_S = 10.0
+_DELIVERED_WITHIN_S = 30.0
 _READ_WITHIN_S = 10.0
 _REWIND_TRIES = 20
 _PRODUCER = {
@@ -33,7 +33,7 @@ _PRODUCER = {
     # Nobody waits for it: whoever appends flushes.
     "linger_ms": 5,
     "batch_size": 128 * 1024,
-    "max_block_ms": 5_000,
+    "max_block_ms": 10_000,
     "delivery_timeout_ms": int(_DELIVERED_WITHIN_S * 1000),
 }
 _READER = {
