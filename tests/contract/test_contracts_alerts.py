@@ -1,0 +1,121 @@
+"""The alerts ask for metrics that exist, the runbook has a section for each, and the documents name tests that exist."""
+
+import ast
+import importlib
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+ROOT = Path(__file__).parents[2]
+OPERATE = ROOT / "docs/operate"
+RUNBOOK = OPERATE / "runbook.md"
+RULES = [rule for group in yaml.safe_load((OPERATE / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+MODULES = (
+    "radloop.telemetry",
+    "radloop.objects.sweep",
+    "ingest.adapters.metrics",
+    "inference.adapters.workers",
+    "edge_miner.adapters.metrics",
+    "qa.adapters.metrics",
+)
+FROM_PROMETHEUS = {"up": {"job", "instance"}}
+SCRAPED = {"job", "instance"}
+
+
+@cache
+def metrics() -> dict[str, set[str]]:
+    """Return the labels of every series our code offers, by its name."""
+    for name in MODULES:
+        importlib.import_module(name)
+    found = dict(FROM_PROMETHEUS)
+    for collector, names in REGISTRY._collector_to_names.items():
+        labels = set(getattr(collector, "_labelnames", ())) | SCRAPED
+        found |= {name: labels | ({"le"} if name.endswith("_bucket") else set()) for name in names}
+    return found
+
+
+def names_in(expression: str) -> set[str]:
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|by \([^)]*\)|offset \w+", " ", expression)
+    return {word for word in re.findall(r"[a-z_]+(?!\w*\()\b", bare) if word.startswith("radloop_") or word == "up"}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_what_a_rule_asks_for_exists(rule):
+    names = names_in(rule["expr"])
+    assert names, "a rule without a metric"
+    assert names <= metrics().keys()
+    labels = set.intersection(*(metrics()[name] for name in names))
+    asked = set(re.findall(r"(\w+)\s*(?:=~|!=|!~|=)\s*\"", rule["expr"]))
+    for inside in re.findall(r"by \(([^)]*)\)", rule["expr"]):
+        asked |= {name.strip() for name in inside.split(",")}
+    # A side of a comparison may leave a label out, but none is asked for that no side has.
+    assert asked <= set.union(*(metrics()[name] for name in names))
+    told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert told <= labels | SCRAPED
+    assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+@pytest.mark.parametrize(
+    ("label", "file", "pattern"),
+    [
+        ("outcome", "libs/radloop/radloop/consumer.py", r'EVENTS_HANDLED\.labels\(record\.topic, "([^"]+)"\)'),
+        ("fate", "services/ingest/ingest/adapters/reception.py", r'^    [A-Z]+ = "([a-z]+)"$'),
+    ],
+)
+def test_values_of_labels_are_those_the_code_gives(label, file, pattern):
+    given = set(re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE))
+    asked = set()
+    for rule in RULES:
+        for values in re.findall(rf'{label}(?:=~|!=|!~|=)"([^"]+)"', rule["expr"]):
+            asked |= set(values.split("|"))
+    assert asked and asked <= given
+
+
+def test_every_alert_has_its_section_and_every_section_its_alert():
+    text = RUNBOOK.read_text()
+    alerts = [rule["alert"] for rule in RULES]
+    assert len(set(alerts)) == len(alerts)
+    assert re.findall(r"^### (Radloop\w+)$", text, re.MULTILINE) == alerts
+    for rule in RULES:
+        assert rule["annotations"]["runbook"] == f"runbook.md#{rule['alert'].lower()}"
+
+
+@cache
+def known_tests() -> dict[str, set[str]]:
+    """Return the names of tests by file; those of the contract suites count where the suites stand."""
+    files = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("libs/radloop/radloop/testing/*.py")]
+    found = {}
+    for file in files:
+        functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)]
+        found[file.name] = {node.name for node in functions if node.name.startswith("test_")}
+    return found
+
+
+@pytest.mark.parametrize("page", ["docs/operate/runbook.md", "docs/explanation/delivery.md"])
+def test_the_tests_a_page_names_exist(page):
+    text = (ROOT / page).read_text()
+    files = set(re.findall(r"`([a-z0-9_]+\.py)`", text))
+    assert files and files <= known_tests().keys()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named and named <= set.union(*(known_tests()[file] for file in files))
+
+
+@pytest.mark.parametrize(
+    "page", [*sorted(OPERATE.glob("*.md")), ROOT / "docs/explanation/delivery.md"], ids=lambda p: p.name
+)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
+@pytest.mark.parametrize("what", [["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]])
+def test_prometheus_takes_the_rules(what):
+    done = subprocess.run(["promtool", *what], cwd=OPERATE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
