@@ -158,9 +158,16 @@ def line_of(stored: Stored) -> str:
     words = [
         f"{name}={_brief(value)}" for name, value in payload.items() if not isinstance(value, (dict, list)) and value
     ]
-    words += [f"{name}[{len(value)}]" for name, value in payload.items() if isinstance(value, list) and value]
+    words += [f"{name}{_listed(value)}" for name, value in payload.items() if isinstance(value, list) and value]
     when = stored.record.headers.get("ce_time", "")[11:19]
     return f"{when} {stored.record.topic:<20} {' '.join(words)}"
+
+
+def _listed(values: list[Any]) -> str:
+    """Name a few words, such as reasons; count anything longer."""
+    if len(values) <= 3 and all(isinstance(value, str) for value in values):
+        return f"={','.join(values)}"
+    return f"[{len(values)}]"
 
 
 def _brief(value: Any) -> str:

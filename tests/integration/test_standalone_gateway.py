@@ -71,10 +71,15 @@ def upstream() -> Starlette:
     async def ready(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    async def openapi(request: Request) -> Response:
+        call = {"summary": "Case", "description": "One <case>.\n\nRaises\n------"}
+        return JSONResponse({"paths": {"/v1/cases/{case_id}": {"get": call}}})
+
     methods = ["GET", "POST", "PUT", "DELETE"]
     return Starlette(
         routes=[
             Route("/readyz", ready),
+            Route("/openapi.json", openapi),
             Route("/stream", stream),
             Route("/empty", empty),
             Route("/refused", refused),
@@ -159,6 +164,16 @@ def test_the_printed_address_logs_a_browser_in_once(client: httpx.Client) -> Non
     assert "6 of 7 services are ready" in page.text
     client.cookies.clear()
     assert client.get("/", params={"token": CODE}).status_code == 401
+
+
+def test_a_service_shows_its_calls_to_who_is_logged_in(client: httpx.Client) -> None:
+    assert client.get("/api/ingest").status_code == 401
+    page = client.get("/api/ingest", headers=bearer(Role.READER))
+    assert page.status_code == 200
+    assert "/ingest/v1/cases/{case_id}" in page.text and "One &lt;case&gt;." in page.text
+    assert "Raises" not in page.text
+    assert client.get("/api/nobody", headers=bearer(Role.READER)).status_code == 404
+    assert client.get("/api/qa", headers=bearer(Role.READER)).status_code == 503
 
 
 def test_an_administrator_gets_a_new_address(client: httpx.Client) -> None:

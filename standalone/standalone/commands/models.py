@@ -1,5 +1,6 @@
 """``models`` and ``train``: the registry of models, and the wish for a new one."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,8 +66,11 @@ def show(
     model: Annotated[str, typer.Argument(help="Digest of the model, or its first digits.")],
     data: DataOption = DEFAULT_DATA,
     project: ProjectOption = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Print one model: its numbers, and the labels it comes from.
+    """Print one model: its numbers, what it comes from, and what became of it.
+
+    With --json everything, also each case's Dice and each label version.
 
     Example:
 
@@ -75,8 +79,46 @@ def show(
     from standalone.client import connect
 
     with connect(data) as client:
-        digest = full_digest(client, the_project(client, project), model)
-        print_json(client.get(f"/control-plane/v1/models/{digest}"))
+        project_id = the_project(client, project)
+        digest = full_digest(client, project_id, model)
+        found = client.get(f"/control-plane/v1/models/{digest}", project_id=project_id)
+        # Why a bundle could not be loaded never leaves the site, so the catalogue does not know.
+        at_site = items(client.get("/inference/v1/models", project_id=project_id), "models")
+    detail = next((each["detail"] for each in at_site if each["model_digest"] == digest), "")
+    if as_json:
+        print_json(found | {"detail": detail})
+        return
+    print_table("", ["model", found["model_digest"]], list(described(found, detail)), empty="")
+
+
+def described(model: dict[str, Any], detail: str) -> Iterator[list[str]]:
+    """Describe a model in lines of (what, words); what is not known of it is left out."""
+    lineage, comparison = model["lineage"], model["comparison"]
+    lines = {
+        "name": model["model_name"],
+        "state": _state(model),
+        "why": detail,
+        "run": model["run_number"],
+        "labels": f"{len(lineage['label_version_ids'])} versions" if lineage["label_version_ids"] else "",
+        "labelled patients": model["train_patient_count"],
+        "dataset": short(model["dataset_version"] or ""),
+    }
+    if comparison and comparison["serving_digest"]:
+        difference = f"{comparison['mean_difference']:+.3f} Dice on {comparison['patient_count']} patients"
+        lines[f"against {short(comparison['serving_digest'])}"] = difference
+    for part in ("validation", "test"):
+        for segment in model["metrics"][part]["segments"]:
+            lines[f"{part}, segment {segment['value']}"] = _interval(segment)
+        if model["metrics"][part]["mean"]:
+            lines[f"{part}, mean"] = _interval(model["metrics"][part]["mean"])
+    yield from ([what, str(words)] for what, words in lines.items() if words not in (None, ""))
+
+
+def _interval(found: dict[str, Any]) -> str:
+    """Say a mean Dice over patients with its 95 % interval, which one patient cannot give."""
+    if found["low"] is None:
+        return f"{found['mean']:.3f}"
+    return f"{found['mean']:.3f} ({found['low']:.3f}-{found['high']:.3f}), {found['patients']} patients"
 
 
 @app.command("import")

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from radloop.auth import Principal, Role, TokenAuthenticator
 from radloop.errors import Unauthenticated
 from radloop.http import COOKIE
-from standalone.gateway.page import Readiness, login_page, status_page
+from standalone.gateway.page import Readiness, api_page, login_page, status_page
 from standalone.gateway.proxy import forward, is_foreign, problem
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -67,6 +67,18 @@ def build(
             return HTMLResponse(login_page(), 401)
         return HTMLResponse(status_page(await readiness(request.app.state.client, services), data_folder))
 
+    async def api(request: Request) -> Response:
+        name = request.path_params["service"]
+        if principal(request) is None:
+            return HTMLResponse(login_page(), 401)
+        if name not in services:
+            return problem(404, "service-unknown", expected=f"one of {', '.join(services)}", got="another name")
+        try:
+            answer = await request.app.state.client.get(f"{services[name]}/openapi.json", timeout=5)
+            return HTMLResponse(api_page(name, answer.json()))
+        except (httpx.TransportError, ValueError):
+            return problem(503, "service-away", expected=f"an answer from {name}", got="none", do="try again")
+
     def login(code: str) -> Response:
         if code not in codes:
             return HTMLResponse(login_page(), 401)
@@ -103,6 +115,7 @@ def build(
             Route("/livez", live),
             Route("/readyz", status),
             Route("/login-codes", new_code, methods=["POST"]),
+            Route("/api/{service}", api),
             Route("/{service}", proxy, methods=_METHODS),
             Route("/{service}/{path:path}", proxy, methods=_METHODS),
         ],

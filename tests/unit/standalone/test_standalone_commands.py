@@ -139,6 +139,35 @@ def test_a_digest_may_be_shortened_while_it_is_the_only_one(answers: Any) -> Non
         models.full_digest(client, "p", "cd")
 
 
+def test_a_model_is_described_by_what_is_known_of_it() -> None:
+    interval = {"mean": 0.85, "low": 0.84, "high": 0.86, "patients": 30}
+    nothing = {"mean": None, "segments": []}
+    trained = {
+        "model_name": "hippocampus",
+        "run_number": 2,
+        "train_patient_count": 16,
+        "dataset_version": "sha256:" + "d" * 64,
+        "comparison": {"serving_digest": "sha256:" + "a" * 64, "mean_difference": 0.01, "patient_count": 12},
+        "outcome": "kept",
+        "serving": False,
+        "wanted": False,
+        "metrics": {"validation": nothing, "test": {"mean": interval, "segments": [interval | {"value": 1}]}},
+        "lineage": {"label_version_ids": ["v1", "v2"]},
+    }
+    lines = dict(models.described(trained, ""))
+    assert lines["against aaaaaaaaaaaa"] == "+0.010 Dice on 12 patients"
+    assert lines["test, segment 1"] == lines["test, mean"] == "0.850 (0.840-0.860), 30 patients"
+    assert (lines["state"], lines["labels"], "why" in lines) == ("not better, not taken", "2 versions", False)
+    brought = trained | {"run_number": None, "dataset_version": None, "comparison": None, "outcome": "load-failed"}
+    brought |= {"train_patient_count": None, "lineage": {"label_version_ids": []}}
+    brought |= {"metrics": {"validation": nothing, "test": nothing}}
+    assert list(models.described(brought, "not-finite")) == [
+        ["name", "hippocampus"],
+        ["state", "could not be loaded"],
+        ["why", "not-finite"],
+    ]
+
+
 @pytest.mark.parametrize("content", [b"{not json", b'["a list"]', b'{"project_id": "\xe4"}'])
 def test_a_project_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "project.json"

@@ -37,6 +37,15 @@ def test_a_payload_is_read_by_its_contract(log: EventLog) -> None:
     assert "case_id=case-1" in line_of(stored)
 
 
+def test_a_few_words_are_named_in_a_line_and_more_are_counted(log: EventLog) -> None:
+    reasons = [qa_pb2.RETURN_REASON_EMPTY, qa_pb2.RETURN_REASON_DISPLACED]
+    for event in (qa_pb2.LabelReturned(reasons=reasons), qa_pb2.LabelReturned(reasons=reasons * 2)):
+        log.append([Record("label-returned", "s", event.SerializeToString(), {})])
+    short, long = (line_of(stored) for stored in read_new(log, {}))
+    assert "reasons=RETURN_REASON_EMPTY,RETURN_REASON_DISPLACED" in short
+    assert "reasons[4]" in long
+
+
 def test_unreadable_bytes_are_said_to_be_so(log: EventLog) -> None:
     assert "unreadable" in payload_of(Record("label-approved", "k", b"\xff\xff\xff", {}))
     assert "unreadable" in payload_of(Record("nobody-says-this", "k", b"", {}))
