@@ -16,6 +16,11 @@ BENCHMARKS = {
     "ingest_store": "Instances per second into `ingest`, against a bare pynetdicom SCP that only writes files",
     "triton_client": "Triton through our client, against bare torch",
     "whole_platform": "Start-up, memory of each process, and seconds from the last C-STORE of a study to `prediction-made`",
+    "objects": "MB per second into S3 and out of it, through our adapter and through bare boto3",
+    "relay": "Events of 1 KB per second from PostgreSQL to Kafka through the relay, against a bare producer",
+    "handlers": "Transactions per second of one service, and events per second from log to tables",
+    "latency": "Milliseconds from a commit to the next service's handler at 50 events a second",
+    "scale": "Worklist, next task and label save with a thousand and with a million cases",
     "selection": "How well and how fast cases are ranked",
     "label_errors": "Share of seeded label errors that quality control returns",
 }
