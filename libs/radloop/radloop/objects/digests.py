@@ -21,9 +21,9 @@ def digest_of_file(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def checksum_of(data: bytes) -> str:
-    """Return the SHA-256 of bytes as S3 writes it: base64."""
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+def checksum_of(digest: str) -> str:
+    """Return a digest as S3 and HTTP write it: base64."""
+    return base64.b64encode(bytes.fromhex(digest.removeprefix("sha256:"))).decode()
 
 
 def checked_key(key: str) -> str:

@@ -170,7 +170,7 @@ class S3Objects:
             **self._place(ref.key),
             Body=data,
             IfNoneMatch="*",
-            ChecksumSHA256=checksum_of(data),
+            ChecksumSHA256=checksum_of(ref.digest),
             Metadata={_DIGEST: ref.digest},
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from radloop.objects.digests import checksum_of
+from radloop.objects.digests import checksum_of, digest_of
 
 PART_BYTES = 16 * 2**20
 MOST_PARTS = 10_000
@@ -46,7 +46,7 @@ def upload(
 
     def send(number: int) -> dict[str, Any]:
         data = read((number - 1) * part_bytes, part_bytes)
-        checksum = checksum_of(data)
+        checksum = checksum_of(digest_of(data))
         answer = client.upload_part(**of_upload, PartNumber=number, Body=data, ChecksumSHA256=checksum)
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
 

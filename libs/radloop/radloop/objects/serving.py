@@ -1,11 +1,11 @@
 """Objects to a browser: through the service, or from the store itself where the caller asks for it and the store can."""
 
-import base64
 from typing import Annotated
 
 from fastapi import Query, Response
 from fastapi.responses import RedirectResponse
 
+from radloop.objects.digests import checksum_of
 from radloop.objects.port import Objects
 from radloop.references import ObjectRef
 
@@ -35,5 +35,4 @@ def object_response(objects: Objects, ref: ObjectRef, media_type: str, *, presig
 
 def _repr_digest(ref: ObjectRef) -> str:
     """Return the digest as RFC 9530 writes it."""
-    raw = bytes.fromhex(ref.digest.removeprefix("sha256:"))
-    return f"sha-256=:{base64.b64encode(raw).decode()}:"
+    return f"sha-256=:{checksum_of(ref.digest)}:"
