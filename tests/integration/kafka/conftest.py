@@ -20,6 +20,7 @@ from standalone.supervisor.ports import free_ports
 from standalone.supervisor.process import WatchedProcess
 
 ADMIN = "admin:admin-pw"
+READY_WITHIN_S = 180
 
 
 class Authority:
@@ -140,7 +141,7 @@ class Broker:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process.start(time.monotonic())
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + READY_WITHIN_S
         while not self._process.ready:
             assert self._process.step(time.monotonic()) != "died", self._process.last_lines(20)
             assert time.monotonic() < deadline, self._process.last_lines(20)

@@ -20,10 +20,11 @@ from radloop.events.kafka.clients import ask_coordinator
 from radloop.events.kafka.topics import KafkaTopics
 from radloop.events.topics import TopicPlan
 from radloop.sql import Database
+from standalone.supervisor.process import tethered
 
 from .group_bench import DONE, METADATA, SERVICE, TOPIC, WIRE, TrainingRequested
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 KEYS = 12
 BENCH = Path(__file__).with_name("group_bench.py")
@@ -51,7 +52,7 @@ class Group:
             with (self.folder / f"{name}.log").open("wb") as log:
                 arguments = [sys.executable, str(BENCH), self.url, self.database_url, str(self.folder)]
                 arguments += [self.name, name]
-                self.replicas[name] = subprocess.Popen(arguments, stdout=log, stderr=log)
+                self.replicas[name] = subprocess.Popen(tethered(arguments), stdout=log, stderr=log)
         with closing(KafkaAdminClient(bootstrap_servers=KafkaAddress.parse(self.url).bootstrap)) as admin:
             wait_for(lambda: self._shares(admin) == [4 // len(self.replicas)] * len(self.replicas), "a share for each")
 
@@ -98,7 +99,7 @@ class Group:
         self.database.close()
 
 
-def wait_for(condition, what: str, seconds: float = 60) -> None:
+def wait_for(condition, what: str, seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

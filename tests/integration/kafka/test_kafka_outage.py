@@ -23,7 +23,7 @@ from radloop.settings import SharedSettings
 from radloop.sql import Database, SqlUnitOfWork, messaging_tables
 from radloop.wire import Wire
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 TOPIC = "training-requested"
 METADATA = sa.MetaData()
@@ -94,7 +94,7 @@ def make_topics(url: str) -> None:
     topics.apply(topics.differences())
 
 
-def wait_for(condition, what: str, seconds: float = 90) -> None:
+def wait_for(condition, what: str, seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

@@ -19,7 +19,7 @@ from standalone.supervisor.ports import free_ports
 
 from .conftest import ADMIN, Authority
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 def words(url: str) -> str:
@@ -29,7 +29,7 @@ def words(url: str) -> str:
     return str(found)
 
 
-def eventually(look, want, seconds=20):
+def eventually(look, want, seconds=60):
     """ACLs take a moment to reach the broker."""
     deadline = time.monotonic() + seconds
     while not want(found := look()):

@@ -14,7 +14,7 @@ from radloop.events.topics import TopicPlan, planned_topics
 from standalone.commands.root import app
 from standalone.commands.topics import DIFFERENT, KEPT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
