@@ -1,6 +1,6 @@
 """What labeling needs: repositories inside a unit of work, a clock. `adapters.sql` and the tests' fakes answer to these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -78,6 +78,10 @@ class Cases(Protocol):
         """Return the case, or None."""
         ...
 
+    def several(self, case_ids: Sequence[str]) -> Mapping[str, Case]:
+        """Return those that are known, by id."""
+        ...
+
     def add(self, case: Case) -> None:
         """Keep a case; one that is known is left as it is."""
         ...
@@ -88,6 +92,10 @@ class Predictions(Protocol):
 
     def get(self, prediction_id: str) -> Prediction | None:
         """Return the prediction, or None."""
+        ...
+
+    def several(self, prediction_ids: Sequence[str]) -> Mapping[str, Prediction]:
+        """Return those that are known, by id."""
         ...
 
     def add(self, prediction: Prediction) -> None:
@@ -210,6 +218,10 @@ class Drafts(Protocol):
 
     def last(self, task_id: str, reader: str) -> int:
         """Return the sequence number of the last entry; 0 for an empty journal."""
+        ...
+
+    def last_of(self, task_ids: Sequence[str], reader: str) -> Mapping[str, int]:
+        """Return it for each of the tasks whose journal is not empty."""
         ...
 
     def entries(self, task_id: str, reader: str, after: int, limit: int) -> Sequence[DraftEntry]:

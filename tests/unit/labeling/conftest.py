@@ -103,6 +103,9 @@ class FakeById:
     def get(self, row_id: str) -> Any:
         return self.rows.get(row_id)
 
+    def several(self, row_ids: Sequence[str]) -> dict[str, Any]:
+        return {row_id: row for row_id in row_ids if (row := self.get(row_id)) is not None}
+
     def add(self, row: Any) -> None:
         self.rows.setdefault(getattr(row, self.id_field), row)
 
@@ -193,6 +196,9 @@ class FakeDrafts:
 
     def last(self, task_id: str, reader: str) -> int:
         return len(self.rows.get((task_id, reader), []))
+
+    def last_of(self, task_ids: Sequence[str], reader: str) -> dict[str, int]:
+        return {task_id: last for task_id in task_ids if (last := self.last(task_id, reader))}
 
     def entries(self, task_id: str, reader: str, after: int, limit: int) -> Sequence[Any]:
         return self.rows.get((task_id, reader), [])[after : after + limit]

@@ -192,6 +192,7 @@ def test_drafts(uow) -> None:
     assert list(uow.drafts.entries("t", "r", 1, 10)) == [second]
     assert list(uow.drafts.entries("t", "r", 0, 1)) == [first]
     assert uow.drafts.any("t") and uow.drafts.last("t", "another") == 0
+    assert uow.drafts.last_of(["t", "u"], "r") == {"t": 2} and uow.drafts.last_of([], "r") == {}
 
 
 def test_all_else(uow, world) -> None:
@@ -209,6 +210,8 @@ def test_all_else(uow, world) -> None:
     uow.predictions.add(prediction)
     uow.predictions.add(dataclasses.replace(prediction, case_id="other"))
     assert uow.predictions.get("pred") == prediction
+    assert uow.predictions.several(["pred", "none"]) == {"pred": prediction}
+    assert uow.cases.several([case.case_id, "none"]) == {case.case_id: case} and uow.cases.several([]) == {}
     approval = Approval("review", "v1", "c", "t", "r")
     uow.verdicts.approve(approval)
     assert list(uow.verdicts.approvals("c")) == [approval]

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from labeling.adapters.access import EVERYBODY, READERS, check_task_visible, member, oversees, reader_of
 from labeling.adapters.api import Api
-from labeling.adapters.views import TaskPage, TaskView, cursor, place, task_view
+from labeling.adapters.views import TaskPage, TaskView, cursor, place, task_view, task_views
 from labeling.domain.messages import ReleaseLease, RenewLease, SkipTask, TakeNext, TakeTask
 from labeling.domain.states import TaskState
 from labeling.domain.vocabulary import SkipReason
@@ -63,7 +63,7 @@ def router(api: Api) -> APIRouter:
     ) -> TaskPage:
         """List tasks, most urgent first. A reader sees what they hold, answered or may take; others see everything."""
         me = pseudonym(principal.subject)
-        with api.unit_of_work() as uow:
+        with api.unit_of_work(read_only=True) as uow:
             person = member(principal, project_id, uow, *EVERYBODY)
             wanted = Filter(
                 project_id=project_id,
@@ -73,7 +73,9 @@ def router(api: Api) -> APIRouter:
             )
             found = uow.tasks.page(wanted, place(after) if after else None, limit + 1)
             more = cursor(found[limit - 1].place) if len(found) > limit else None
-            views = [task_view(task, me, api.clock.now(), uow) for task in found[:limit]]
+            views = task_views(found[:limit], me, api.clock.now(), uow)
+        # A turn to write is short: what is listed was read before, and nobody sees it before the look is on record.
+        with api.unit_of_work() as uow:
             uow.audit(principal.subject, "tasks-listed", project_id)
             uow.commit()
         return TaskPage(tasks=views, next=more)

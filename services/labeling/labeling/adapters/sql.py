@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -123,8 +123,13 @@ class SqlCases(_Repository):
 
     def get(self, case_id: str) -> Case | None:
         """Return the case, or None."""
-        row = self._one(sa.select(tables.cases.c.body).where(tables.cases.c.case_id == case_id))
-        return _case(json.loads(row.body)) if row else None
+        return self.several([case_id]).get(case_id)
+
+    def several(self, case_ids: Sequence[str]) -> Mapping[str, Case]:
+        """Return those that are known, by id."""
+        known = tables.cases.c
+        rows = self._connection.execute(sa.select(known.case_id, known.body).where(known.case_id.in_(case_ids)))
+        return {row.case_id: _case(json.loads(row.body)) for row in rows}
 
     def add(self, case: Case) -> None:
         """Keep a case; one that is known is left as it is."""
@@ -137,8 +142,15 @@ class SqlPredictions(_Repository):
 
     def get(self, prediction_id: str) -> Prediction | None:
         """Return the prediction, or None."""
-        row = self._one(sa.select(tables.predictions).where(tables.predictions.c.prediction_id == prediction_id))
-        return Prediction(row.prediction_id, row.case_id, row.study_key, _mask(row)) if row else None
+        return self.several([prediction_id]).get(prediction_id)
+
+    def several(self, prediction_ids: Sequence[str]) -> Mapping[str, Prediction]:
+        """Return those that are known, by id."""
+        query = sa.select(tables.predictions).where(tables.predictions.c.prediction_id.in_(prediction_ids))
+        return {
+            row.prediction_id: Prediction(row.prediction_id, row.case_id, row.study_key, _mask(row))
+            for row in self._connection.execute(query)
+        }
 
     def add(self, prediction: Prediction) -> None:
         """Keep a prediction; one that is known is left as it is."""
@@ -191,9 +203,17 @@ class SqlDrafts(_Repository):
 
     def last(self, task_id: str, reader: str) -> int:
         """Return the sequence number of the last entry; 0 for an empty journal."""
+        return self.last_of([task_id], reader).get(task_id, 0)
+
+    def last_of(self, task_ids: Sequence[str], reader: str) -> Mapping[str, int]:
+        """Return it for each of the tasks whose journal is not empty."""
         drafts = tables.drafts
-        query = sa.select(sa.func.max(drafts.c.sequence)).where(drafts.c.task_id == task_id, drafts.c.reader == reader)
-        return self._connection.execute(query).scalar() or 0
+        query = (
+            sa.select(drafts.c.task_id, sa.func.max(drafts.c.sequence).label("last"))
+            .where(drafts.c.task_id.in_(task_ids), drafts.c.reader == reader)
+            .group_by(drafts.c.task_id)
+        )
+        return {row.task_id: row.last for row in self._connection.execute(query)}
 
     def entries(self, task_id: str, reader: str, after: int, limit: int) -> Sequence[DraftEntry]:
         """Return entries in order."""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -97,9 +98,45 @@ class HistoryView(BaseModel):
 
 def task_view(task: Task, me: str, now: datetime, uow: UnitOfWork) -> TaskView:
     """Show a task to a person (pseudonym)."""
-    case, project = uow.cases.get(task.case_id), uow.projects.get(task.project_id)
-    task.expire(now)  # as it stands now, whether or not the worker has come by; nothing is saved here
-    offered = task.offered_prediction(case) if case else ""
+    (view,) = task_views([task], me, now, uow)
+    return view
+
+
+def task_views(tasks: Sequence[Task], me: str, now: datetime, uow: UnitOfWork) -> list[TaskView]:
+    """Show tasks to a person (pseudonym): a query for each kind of thing they refer to, however many they are."""
+    cases = uow.cases.several([task.case_id for task in tasks])
+    projects = {project_id: uow.projects.get(project_id) for project_id in {task.project_id for task in tasks}}
+    drafts = uow.drafts.last_of([task.task_id for task in tasks], me)
+    offered = {}
+    for task in tasks:
+        task.expire(now)  # as it stands now, whether or not the worker has come by; nothing is saved here
+        case = cases.get(task.case_id)
+        offered[task.task_id] = task.offered_prediction(case) if case else ""
+    predictions = uow.predictions.several([prediction_id for prediction_id in offered.values() if prediction_id])
+    return [
+        _task_view(
+            task,
+            me,
+            now,
+            case=cases.get(task.case_id),
+            project=projects[task.project_id],
+            proposal_available=offered[task.task_id] in predictions,
+            draft_sequence=drafts.get(task.task_id, 0),
+        )
+        for task in tasks
+    ]
+
+
+def _task_view(
+    task: Task,
+    me: str,
+    now: datetime,
+    *,
+    case: Case | None,
+    project: Project | None,
+    proposal_available: bool,
+    draft_sequence: int,
+) -> TaskView:
     return TaskView(
         task_id=task.task_id,
         case_id=task.case_id,
@@ -114,11 +151,11 @@ def task_view(task: Task, me: str, now: datetime, uow: UnitOfWork) -> TaskView:
         returned=list(task.returned),
         attempt=task.attempt,
         blind=task.blind(case) if case else True,
-        proposal_available=bool(offered and uow.predictions.get(offered)),
+        proposal_available=proposal_available,
         label_version_ids=list(task.label_version_ids),
         held_by=_holder(task, me, now),
         lease=_lease(task, me, now, project),
-        draft_sequence=uow.drafts.last(task.task_id, me),
+        draft_sequence=draft_sequence,
         case=_case(case) if case else None,
         created_at=task.created_at,
     )
