@@ -42,13 +42,14 @@ def save_objects(objects: Objects, sealer: Sealer, folder: Path) -> tuple[dict[s
     count = 0
     left = objects.listing("")
     first = next(left, None)
-    with sealer.writing(folder / OBJECTS_INDEX) as index:
+    # One for all: making a client takes longer than fetching a slice.
+    with httpx.Client(timeout=60, trust_env=False) as http, sealer.writing(folder / OBJECTS_INDEX) as index:
         while first is not None:
             name = OBJECTS.format(len(parts))
             size = 0
             with sealer.writing(folder / name) as volume, tarfile.open(fileobj=volume.plain, mode="w|") as tar:
                 while first is not None and size < VOLUME_BYTES:
-                    digest = _add(tar, objects, first)
+                    digest = _add(tar, objects, http, first)
                     if digest:
                         line = json.dumps([first.key, digest, first.size_bytes])
                         index.plain.write(f"{line}\n".encode())
@@ -119,7 +120,7 @@ def _members(opener: Opener, folder: Path, names: list[str]) -> Iterator[tuple[s
                 yield member.name, member.size, content
 
 
-def _add(tar: tarfile.TarFile, objects: Objects, stored: StoredObject) -> str:
+def _add(tar: tarfile.TarFile, objects: Objects, http: httpx.Client, stored: StoredObject) -> str:
     """Add an object; return its digest, empty when it is gone meanwhile."""
     member = tarfile.TarInfo(stored.key)
     member.size, member.mode = stored.size_bytes, 0o600
@@ -132,12 +133,12 @@ def _add(tar: tarfile.TarFile, objects: Objects, stored: StoredObject) -> str:
                 return _copy(tar, member, source)
         except (NotFound, FileNotFoundError):
             return ""
-    return _add_from(url, tar, member)
+    return _add_from(http, url, tar, member)
 
 
-def _add_from(url: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+def _add_from(http: httpx.Client, url: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     try:
-        with httpx.stream("GET", url, timeout=60, trust_env=False) as answer:
+        with http.stream("GET", url) as answer:
             if answer.status_code == 404:
                 return ""
             answer.raise_for_status()
