@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from radloop.events import open_event_log
+from radloop.outbox import Relay
 from radloop.sql.outbox import PostgresqlOutbox
 from radloop.testing.contracts import sqlite_url
 from radloop.testing.database_contracts import SHARED, TOPIC, count, open_bench, say
@@ -93,6 +94,26 @@ def test_another_takes_over(bench, sent):
         say(database, "d")
         until(lambda: len(published(log)) == 4, "the second goes on")
         assert first.lines.count("mine") == 1
+
+
+def test_what_was_published_goes_even_if_the_session_ended_meanwhile(bench):
+    """A log that takes longer than a session may be silent; else a slow log would get every batch again and again."""
+    database, log, _ = bench
+
+    class Slow:
+        def append(self, records):
+            log.append(records)
+            with database.begin() as connection:
+                ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'radloop-bench-relay'"
+                assert connection.exec_driver_sql(ended).scalars().all() == [True]
+
+    relay = Relay(database, Slow())
+    say(database, "a", "b")
+    assert relay.step()
+    assert count(database, SHARED.outbox) == 0
+    assert not relay.step() and relay.active
+    assert len(log.read(TOPIC, {}, 10)) == 2
+    relay.close()
 
 
 def test_who_stands_by_passes_on_what_its_process_says(bench, monkeypatch):

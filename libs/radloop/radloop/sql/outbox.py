@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import psycopg
 import sqlalchemy as sa
 
+from radloop.errors import Unavailable
 from radloop.messages import Record
 from radloop.sql.bell import Bell
 from radloop.sql.database import Database
@@ -140,8 +141,16 @@ class PostgresqlOutbox:
         return _unsent(self._execute(_OLDEST.format(limit="%s", bytes="%s"), (limit, limit_bytes)))
 
     def delete(self, ids: Sequence[int]) -> None:
-        """Purge rows; fails when the lock was lost with the session."""
-        self._execute("DELETE FROM outbox WHERE id = ANY(%s::bigint[])", (list(ids),))
+        """Purge rows.
+
+        The session, and the lock with it, may have ended while the log took its time. What is published is published,
+        whoever publishes next: the rows go by a new session.
+        """
+        statement, values = "DELETE FROM outbox WHERE id = ANY(%s::bigint[])", (list(ids),)
+        try:
+            self._execute(statement, values)
+        except Unavailable:
+            self._execute(statement, values)
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until this process's bell rings or another process's word comes."""
