@@ -51,9 +51,9 @@ def raising_on_a_case(path: Path, canaries: Canaries) -> bytes:
 
 
 def wrong_weights(path: Path, canaries: Canaries) -> bytes:
-    """Return a bundle whose weights are no weights."""
-    text = canaries.text("weights that are none").encode()
-    return _changed(talkative(path, canaries), {"models/model.pt": text * 10})
+    """Return a bundle whose weights are a pickle that names a class."""
+    text = canaries.text("weights that are none")
+    return _changed(talkative(path, canaries), {"models/model.pt": f"c{text}\n{text}\n.".encode()})
 
 
 def not_bundles(path: Path, canaries: Canaries) -> list[bytes]:

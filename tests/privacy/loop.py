@@ -1,5 +1,6 @@
 """The whole loop on one site, with canaries in everything that people and machines may say on the way."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,7 +161,8 @@ class SiteLoop:
         """Bring a bundle that works and is put in front, and bundles that do not."""
         file = self._scratch / "bundle.zip"
         for make in (bundles.raising_when_loaded, bundles.wrong_weights):
-            self._bring(make(file, self._canaries))
+            digest = self._bring(make(file, self._canaries))
+            wait_for(lambda digest=digest: self._state_of(digest) == "load-failed")
         self._serve(bundles.talkative(file, self._canaries))
         for data in bundles.not_bundles(file, self._canaries):
             _tolerate(lambda data=data: self._bring(data))
@@ -170,22 +172,28 @@ class SiteLoop:
         form = {"project_id": PROJECT, "model_name": "brought", "serve": "true"}
         return str(self._operator.post("/inference/v1/models", form, files={"file": (name, bundle)})["model_digest"])
 
+    def _state_of(self, digest: str) -> str:
+        models = self._operator.get("/inference/v1/models", project_id=PROJECT)["models"]
+        return str(next(model["state"] for model in models if model["model_digest"] == digest))
+
     def _serve(self, bundle: bytes) -> None:
         digest = self._bring(bundle)
         wait_for(lambda: self._operator.get("/inference/v1/status")["serving"].get(PROJECT) == digest)
 
     def read(self) -> None:
         """Read the round the model began, return some labels with a comment, approve the others, import one."""
-        self._room = client_for(self._layout, self._canaries.text("subject of a reader"), Role.READER)
-        room = reading.ReadingRoom(self._room, self._canaries, PROJECT)
-        wait_for(lambda: self._operator.get(f"/labeling/v1/tasks?project_id={PROJECT}")["tasks"])
-        room.read_next(skip=True)
-        while room.read_next():
-            pass
+        subject = self._canaries.text("subject of a reader")
+        with contextlib.closing(client_for(self._layout, subject, Role.READER)) as client:
+            room = reading.ReadingRoom(client, self._canaries, PROJECT)
+            wait_for(lambda: self._operator.get("/labeling/v1/tasks", project_id=PROJECT)["tasks"])
+            room.read_next(skip=True)
+            while room.read_next():
+                pass
         assert room.submitted
         self._import_labels(room.submitted[0])
-        self._room.close()
-        self._review()
+        subject = self._canaries.text("subject of a reviewer")
+        with contextlib.closing(client_for(self._layout, subject, Role.REVIEWER)) as client:
+            self._review(client)
 
     def _import_labels(self, label: str) -> None:
         """Import SEG objects and a NIfTI file made elsewhere."""
@@ -212,9 +220,8 @@ class SiteLoop:
             _tolerate(lambda form=form, files=files: self._operator.post(path, form, files=files))
         self._operator.get_bytes(f"/labeling/v1/labels/{label}", format="dicom-seg")
 
-    def _review(self) -> None:
+    def _review(self, reviewer: Client) -> None:
         """Send back with a comment what waits for a reviewer, and approve it then; the rest decides itself."""
-        reviewer = client_for(self._layout, self._canaries.text("subject of a reviewer"), Role.REVIEWER)
 
         def reviews() -> list[dict[str, Any]]:
             found = reviewer.get("/qa/v1/reviews", project_id=PROJECT)["reviews"]
@@ -224,7 +231,6 @@ class SiteLoop:
             for step, body in (("return", {"comment": self._canaries.text("comment of a reviewer")}), ("approve", {})):
                 path = f"/qa/v1/reviews/{review['review_id']}/{step}"
                 _tolerate(lambda path=path, body=body: reviewer.post(path, body))
-        reviewer.close()
 
     def train(self) -> None:
         """Train once beside a model that works, and once beside one that raises on every case."""
@@ -258,10 +264,9 @@ class SiteLoop:
     def ask(self, token: str) -> None:
         """Ask every endpoint of every service of the site, and the gateway, for what they do not have."""
         for name, url in self._platform.services.items():
-            asker = Asker(name, url, token, self._canaries)
-            asker.ask_everything()
-            asker.ask_badly()
-            asker.close()
+            with contextlib.closing(Asker(name, url, token, self._canaries)) as asker:
+                asker.ask_everything()
+                asker.ask_badly()
             self.asked |= asker.asked
 
 

@@ -5,6 +5,7 @@ everybody says canaries wherever they may, and then everything is searched. What
 docs/explanation/privacy-proof.md.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,13 +32,14 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
     layout, canaries = Layout(tmp_path_factory.mktemp("platform")), Canaries()
-    with running(layout) as platform:
+    with contextlib.ExitStack() as stack:
+        platform = stack.enter_context(running(layout))
         cloud = client_for(layout, "operator-of-the-cloud", Role.SITE_ADMIN, Role.PROJECT_LEAD)
+        stack.callback(cloud.close)
         loop = SiteLoop(layout, platform, cloud, canaries, tmp_path_factory.mktemp("scratch"))
+        stack.callback(loop.close)
         loop.run()
         loop.ask(issue_token(layout, canaries.text("subject of who asks"), {"*": tuple(Role)}))
-        loop.close()
-        cloud.close()
         yield Exposed(layout, platform, Search(canaries), loop.asked)
 
 
