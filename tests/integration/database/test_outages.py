@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from radloop.auth import open_authenticator
 from radloop.consumer import ConsumerLoop
-from radloop.errors import Unavailable
+from radloop.errors import Invalid, Unavailable
 from radloop.events import open_event_log
 from radloop.http import create_http
 from radloop.outbox import Relay
@@ -201,3 +201,12 @@ def test_a_reader_cannot_write(database):
         uow.publish(TrainingRequested("a", "p"))
     say(database, "b")  # on the same connection of the pool
     assert count(database, SHARED.outbox) == 1
+
+
+@pytest.mark.parametrize("subject", ["x" * 201, "nul\x00"])
+def test_a_value_that_does_not_fit_is_refused_and_not_shown(database, subject):
+    with pytest.raises(Invalid, match="value-not-kept") as refused:
+        with SqlUnitOfWork(database, WIRE, source="/site-1/bench") as uow:
+            uow.audit(subject, "asked", "p")
+    assert subject not in str(refused.value)
+    assert count(database, SHARED.audit) == 0

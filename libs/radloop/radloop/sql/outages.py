@@ -1,7 +1,8 @@
 """What databases say when they are away, full, read-only or busy, in our words.
 
 Such an error says nothing about the work at hand, so all of them become `Unavailable`, which is tried again for as long as
-it lasts. What a database says about the statement itself (a constraint, a value, a missing table) stays as it is.
+it lasts. A value that PostgreSQL cannot keep (too long, a NUL character), and SQLite would have, is `Invalid`: trying again
+will not help. What a database says about the statement itself (a constraint, a missing table) stays as it is.
 The words are our own: a driver's text may quote a row, a host or a role.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Callable
 import psycopg
 import sqlalchemy as sa
 
-from radloop.errors import Unavailable
+from radloop.errors import Invalid, RadloopError, Unavailable
 
 _LOOK = "see the database server's log; nothing is lost, and work goes on by itself once it answers"
 
@@ -65,9 +66,16 @@ def translate_outages(engine: sa.Engine, on_outage: Callable[[], None]) -> None:
         return reason
 
 
-def outage(error: BaseException) -> Unavailable | None:
-    """Return what a driver's error means if the database is to blame, else None."""
+def outage(error: BaseException) -> RadloopError | None:
+    """Return what a driver's error means if not the statement is to blame but the database or a value, else None."""
     found: tuple[str, str] | None = None
+    if isinstance(error, psycopg.DataError):
+        return Invalid(
+            "value-not-kept",
+            expected="texts without NUL characters, no longer than their columns, numbers in their range",
+            got="another value",
+            do="send a shorter text or a smaller number",
+        )
     if isinstance(error, psycopg.Error):
         found = _of_state(error.sqlstate) if error.sqlstate else _of_connection(error)
     elif isinstance(error, sqlite3.Error):
