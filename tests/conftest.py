@@ -17,7 +17,7 @@ from standalone.layout import SERVICES
 from standalone.supervisor.ports import free_ports
 from standalone.supervisor.process import WatchedProcess
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 
 
 class Running:
