@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,16 @@ def s3(engines_folder, running):
     server.prepare()
     running.start(server.program())
     return server
+
+
+@pytest.fixture
+def objects_url(request, tmp_path, monkeypatch):
+    """An empty object store: S3 beside PostgreSQL, files beside SQLite, so that a test that asks for both runs twice only."""
+    engine = getattr(request.node, "callspec", None)
+    if engine is None or engine.params.get("database_url") != "postgresql":
+        return f"file://{tmp_path}/objects"
+    server = request.getfixturevalue("s3")
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(name, value)
+    bucket, _, options = server.url.partition("?")
+    return f"{bucket}/{uuid.uuid4().hex}?{options}"

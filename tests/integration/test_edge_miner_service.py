@@ -40,12 +40,12 @@ LIMIT_S = 60.0
 class Platform:
     """Everything around edge-miner: says what the other services would say, reads what edge-miner says."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, objects_url: str) -> None:
         self.settings = EdgeMinerSettings(
             shared=SharedSettings(
                 events_url=f"sqlite:///{folder}/events.db",
                 database_url=database_url,
-                objects_url=f"file:///{folder}/objects",
+                objects_url=objects_url,
                 auth_url=f"token:{folder}/secret",
             ),
             cold_start_quiet_s=0.0,
@@ -174,8 +174,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, database_url: str) -> Iterator[Platform]:
-    site = Platform(tmp_path, database_url)
+def platform(tmp_path: Path, database_url: str, objects_url: str) -> Iterator[Platform]:
+    site = Platform(tmp_path, database_url, objects_url)
     yield site
     if site.service is not None:
         site.stop()
@@ -206,8 +206,8 @@ def _until_flagged(site: Platform, *, restart: bool) -> list[bytes]:
 def test_a_round_over_the_real_log_with_and_without_restarts(
     tmp_path: Path, make_database: Callable[[str], str], engine: str
 ) -> None:
-    platform = Platform(tmp_path / "disturbed", make_database(engine))
-    other = Platform(tmp_path / "undisturbed", make_database(engine))
+    platform = Platform(tmp_path / "disturbed", make_database(engine), f"file://{tmp_path}/disturbed/objects")
+    other = Platform(tmp_path / "undisturbed", make_database(engine), f"file://{tmp_path}/undisturbed/objects")
     try:
         flags = _until_flagged(platform, restart=True)
         assert _until_flagged(other, restart=False) == flags

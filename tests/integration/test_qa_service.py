@@ -24,7 +24,6 @@ from radloop.imaging import Volume, write_nifti
 from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.settings import SharedSettings
-from radloop.testing.databases import ENGINES
 from radloop.wire import event_option
 
 pytestmark = pytest.mark.integration
@@ -56,12 +55,12 @@ def stray(array: np.ndarray) -> np.ndarray:
 class Platform:
     """A `qa` whose loops are turned by hand."""
 
-    def __init__(self, folder: Path, database_url: str, **settings: object) -> None:
+    def __init__(self, folder: Path, database_url: str, objects_url: str, **settings: object) -> None:
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
             database_url=database_url,
-            objects_url=f"file:///{folder / 'objects'}",
+            objects_url=objects_url,
             auth_url=f"token:{folder / 'secret'}",
             work_dir=folder / "work",
         )
@@ -134,8 +133,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path, database_url):
-    platform = Platform(tmp_path, database_url)
+def platform(tmp_path, database_url, objects_url):
+    platform = Platform(tmp_path, database_url, objects_url)
     yield platform
     platform.close()
 
@@ -391,22 +390,23 @@ def test_who_may_see_and_do_what(platform):
     assert platform.get("/v1/status", reader)["reviews"]["awaiting-second"] == 1
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_label_waits_for_the_prediction_it_names_but_not_for_ever(tmp_path, make_database, engine):
-    for wait_s, expected in ((600.0, 0), (0.0, 1)):
-        platform = Platform(tmp_path / str(wait_s), make_database(engine), prediction_wait_s=wait_s)
-        platform.hear(project(), study("c"), label(platform, "c", mask(), prediction_id="prediction-c"))
-        assert len(platform.said("label-approved")) == expected
-        platform.hear(prediction(platform, "c", mask()))
-        (said,) = platform.said("label-approved")
-        assert len(said.prediction_dice) == (0 if expected else 2)
-        assert said.prediction_id == ("" if expected else "prediction-c")
-        platform.close()
+@pytest.mark.parametrize(("wait_s", "expected"), [(600.0, 0), (0.0, 1)])
+def test_a_label_waits_for_the_prediction_it_names_but_not_for_ever(
+    tmp_path, database_url, objects_url, wait_s, expected
+):
+    platform = Platform(tmp_path, database_url, objects_url, prediction_wait_s=wait_s)
+    platform.hear(project(), study("c"), label(platform, "c", mask(), prediction_id="prediction-c"))
+    assert len(platform.said("label-approved")) == expected
+    platform.hear(prediction(platform, "c", mask()))
+    (said,) = platform.said("label-approved")
+    assert len(said.prediction_dice) == (0 if expected else 2)
+    assert said.prediction_id == ("" if expected else "prediction-c")
+    platform.close()
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_every_interleaving_ends_in_the_same_approval(tmp_path, database_url, order):
-    platform = Platform(tmp_path, database_url, prediction_wait_s=600)
+def test_every_interleaving_ends_in_the_same_approval(tmp_path, database_url, objects_url, order):
+    platform = Platform(tmp_path, database_url, objects_url, prediction_wait_s=600)
     events = [
         project(),
         study("c"),

@@ -50,13 +50,13 @@ SAID = {
 class Platform:
     """A `trainer` on a folder."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, objects_url: str) -> None:
         self.folder = folder
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
             database_url=database_url,
-            objects_url=f"file:///{folder / 'objects'}",
+            objects_url=objects_url,
             auth_url=f"token:{folder / 'secret'}",
             work_dir=folder / "work",
         )
@@ -167,8 +167,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, database_url: str) -> Iterator[Platform]:
-    platform = Platform(tmp_path, database_url)
+def platform(tmp_path: Path, database_url: str, objects_url: str) -> Iterator[Platform]:
+    platform = Platform(tmp_path, database_url, objects_url)
     yield platform
     for file in tmp_path.glob("work/*/process.json"):
         end(json.loads(file.read_text())["pid"])
@@ -334,8 +334,10 @@ def running(process_group: int) -> bool:
     return True
 
 
-def test_a_bad_plan_is_told_at_once_by_the_services_own_threads(tmp_path: Path, database_url: str) -> None:
-    platform = Platform(tmp_path, database_url)
+def test_a_bad_plan_is_told_at_once_by_the_services_own_threads(
+    tmp_path: Path, database_url: str, objects_url: str
+) -> None:
+    platform = Platform(tmp_path, database_url, objects_url)
     platform.append(project(patch=[20, 20, 20]), *platform.cohort(range(2), range(2, 4)))
     platform.service.start()
     try:

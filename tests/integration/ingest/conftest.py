@@ -1,9 +1,11 @@
-"""A running `ingest` over SQLite and a folder, and slices that name somebody in as many ways as usual."""
+"""A running `ingest` over SQLite and a folder, or PostgreSQL and S3, and slices that name somebody in as many ways as usual."""
 
 import io
+import os
 import threading
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pydicom
 import pytest
@@ -18,6 +20,8 @@ from radloop.auth import Role, open_authenticator
 from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.messages import Envelope, Record
+from radloop.objects import open_objects
+from radloop.references import ObjectRef
 from radloop.settings import load
 
 WAIT_S = 30.0
@@ -93,16 +97,21 @@ class Site:
 
     def stored(self) -> dict[str, bytes]:
         """Return the objects, by key."""
-        folder = self.folder / "objects"
-        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        store = open_objects(os.environ["RADLOOP_OBJECTS_URL"])
+        found = {}
+        for key in store.keys(""):
+            ref = ObjectRef(key, "", 0)
+            url = store.presigned_url(ref, 60)
+            found[key] = httpx.get(url).raise_for_status().content if url else store.path(ref).read_bytes()
+        return found
 
 
 @pytest.fixture
-def environment(tmp_path, monkeypatch, database_url):
+def environment(tmp_path, monkeypatch, database_url, objects_url):
     for name, value in {
         "RADLOOP_EVENTS_URL": f"sqlite:///{tmp_path}/events.db",
         "RADLOOP_DATABASE_URL": database_url,
-        "RADLOOP_OBJECTS_URL": f"file:///{tmp_path}/objects",
+        "RADLOOP_OBJECTS_URL": objects_url,
         "RADLOOP_AUTH_URL": f"token:{tmp_path}/secret",
         "RADLOOP_WORK_DIR": f"{tmp_path}/work",
         "INGEST_SITE_KEY_FILE": f"{tmp_path}/site-key",

@@ -97,14 +97,14 @@ def stored_bytes(ds: Dataset) -> bytes:
 class Site:
     """The service and what surrounds it: other services are played by writing their events."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, objects_url: str) -> None:
         self.clock = Clock()
         self.folder = folder
         self.shared = shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder}/events.db",
             database_url=database_url,
-            objects_url=f"file:///{str(folder).lstrip('/')}/objects",
+            objects_url=objects_url,
             auth_url=f"token:{folder}/secret",
         )
         self.objects = open_objects(shared.objects_url)
@@ -328,8 +328,8 @@ class Person:
 
 
 @pytest.fixture
-def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
-    site = Site(tmp_path, database_url)
+def site(tmp_path: Path, database_url: str, objects_url: str) -> Iterator[Site]:
+    site = Site(tmp_path, database_url, objects_url)
     yield site
     site.close()
 
