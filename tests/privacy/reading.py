@@ -104,7 +104,8 @@ class ReadingRoom:
         say, path = self._canaries.text, f"/labeling/v1/tasks/{task['task_id']}"
         lease = {"lease_id": task["lease"]["lease_id"]}
         entries = [{say("field in a draft"): say("draft"), "name": say("name in a draft")}, say("draft of text")]
-        self._client.post(f"{path}/draft", {**lease, "after_sequence": 0, "entries": entries})
+        known = self._client.get(f"{path}/draft")["sequence"]  # a label that came back has a draft already
+        self._client.post(f"{path}/draft", {**lease, "after_sequence": known, "entries": entries})
         report = {"reason": "other", "note": say("note of a report")}
         self._client.post(f"/labeling/v1/cases/{task['case_id']}/report", report)
         if skip:

@@ -19,6 +19,11 @@ _WINDOW = 300
 _MOST_SHOWN = 30
 
 
+_WHOLE = re.compile(
+    rf"{TEXT}[A-Z]{{5}}|{re.escape(UID_ROOT)}\.\d+|{NUMBER}\.91\d{{4}}|{NUMBER}\d{{4}}".encode(), re.IGNORECASE
+)
+
+
 @dataclass(frozen=True)
 class Find:
     """A canary where none may be.
@@ -140,7 +145,10 @@ class Search:
                 yield Find(where, algorithm, self._origins[value], _around(data, match.start(), match.end()))
 
     def _find(self, where: str, name: str, data: bytes, start: int, end: int) -> Find:
-        """Say which canary a beginning belongs to."""
+        """Say which canary a beginning belongs to: the one that is written there, else one that is near in any form."""
+        written = _WHOLE.match(data[start : start + 80])
+        if written and (origin := self._origins.get(written[0].decode().upper())):
+            return Find(where, name, origin, _around(data, start, end))
         window = data[max(0, start - _WINDOW) : end + _WINDOW].upper()
         whole = [v for v in self._origins if any(form.upper() in window for form in forms_of(v).values())]
         place = start - max(0, start - _WINDOW)

@@ -142,6 +142,7 @@ class StudyMaker:
 
     def _identity(self, name: str, charset: str) -> dict[int, DataElement]:
         tags = (0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00080050, 0x00081030, 0x0008103E, 0x00080080)
+        tags += (0x00200052,)  # one frame of reference for all slices
         return {tag: self.element(tag, name, charset) for tag in tags}
 
     def _fill(self, ds: Dataset, name: str, charset: str) -> None:
