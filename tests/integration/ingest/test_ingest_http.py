@@ -186,6 +186,11 @@ def test_unknown(site, path):
 
 def test_health(site):
     assert site.http.get("/livez").status_code == 200
-    assert site.http.get("/readyz").json()["checks"] == {"events": True, "database": True, "dicom": True, "objects": True}
+    assert site.http.get("/readyz").json()["checks"] == {
+        "events": True,
+        "database": True,
+        "dicom": True,
+        "objects": True,
+    }
     assert "radloop_ingest_instances_total" in site.http.get("/metrics").text
     assert "/v1/uploads" in json.dumps(site.http.get("/openapi.json").json())
