@@ -65,6 +65,11 @@ def test_what_the_issue_names_is_there() -> None:
         "dlq list",
         "dlq show",
         "dlq replay",
+        "backup create",
+        "backup verify",
+        "backup restore",
+        "keys escrow",
+        "keys rotate",
     }
 
 
