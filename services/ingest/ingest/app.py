@@ -66,7 +66,11 @@ def build(settings: IngestSettings) -> Service:
 
     bound = bind(shared.site, keys, time.time)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
-    dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
+    try:
+        dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
+    except BaseException:
+        database.close()  # another site's key: the start ends here
+        raise
     receiver = Receiver(dispatch, read_only, objects, keys, load_profile(), vault)
     door = DicomDoor(
         receiver,
