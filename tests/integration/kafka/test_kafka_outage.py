@@ -1,8 +1,9 @@
 """The broker is away at the start, killed in the middle, and comes again: the service waits, says why, and goes on by itself."""
 
+import math
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +16,7 @@ from radloop.dispatch import Dispatcher
 from radloop.errors import Unavailable
 from radloop.events import dead_letter_topic, open_event_log
 from radloop.events.kafka import KafkaAddress
+from radloop.events.kafka.log import _PRODUCER
 from radloop.events.kafka.topics import KafkaTopics
 from radloop.events.topics import TopicPlan
 from radloop.messages import Message, Record
@@ -135,22 +137,29 @@ def test_a_service_waits_for_its_broker_and_outlives_its_death(own_broker, tmp_p
         bench.service.drain()
 
 
-def test_appends_through_a_broker_that_dies_keep_their_order(own_broker):
+@pytest.mark.parametrize("delivered_within_ms", [3_000, 30_000])
+def test_appends_through_a_broker_that_dies_keep_their_order(own_broker, monkeypatch, delivered_within_ms):
     """As the relay does: what fails is appended again, all of it. First occurrences are in order, nothing is missing."""
     make_topics(own_broker.url)
+    monkeypatch.setitem(_PRODUCER, "delivery_timeout_ms", delivered_within_ms)
+    monkeypatch.setitem(_PRODUCER, "request_timeout_ms", delivered_within_ms - 100)
     topic, count = dead_letter_topic(TOPIC, "bench"), 60
+    failures = []
     batches = [
         [Record(topic, f"k{n % 4}", b"x" * 500, {"n": str(b * 100 + n)}) for n in range(100)] for b in range(count)
     ]
     with closing(open_event_log(own_broker.url)) as log:
+        since = log.offsets_at(topic, math.inf)
         started = threading.Event()
 
         def append_all() -> None:
             for batch in batches:
                 while True:
-                    with suppress(Unavailable):
+                    try:
                         log.append(batch)
                         break
+                    except Unavailable as error:
+                        failures.append(error)
                     time.sleep(0.2)
                 started.set()
 
@@ -163,10 +172,11 @@ def test_appends_through_a_broker_that_dies_keep_their_order(own_broker):
         appending.join(120)
         assert not appending.is_alive()
         found: dict[str, list[int]] = {}
-        places: dict[int, int] = {}
+        places = dict(since)
         while batch := log.read(topic, places, 1000):
             for stored in batch:
                 places[stored.partition] = stored.offset + 1
                 found.setdefault(stored.record.key, []).append(int(stored.record.headers["n"]))
+    assert failures or delivered_within_ms > 3_000  # else nothing was appended again
     for key, numbers in found.items():
         assert list(dict.fromkeys(numbers)) == [n for n in range(count * 100) if f"k{n % 4}" == key]

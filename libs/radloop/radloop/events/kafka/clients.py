@@ -51,7 +51,7 @@ def make_client(kind: Callable[..., Any], address: KafkaAddress, **options: Any)
     """
     if found := probe(address):
         raise found
-    return kind(**address.client_options(), **options)
+    return kind(**(address.client_options() | options))
 
 
 def ask_coordinator(ask: Callable[[], Any]) -> Any:
