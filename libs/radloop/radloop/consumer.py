@@ -70,6 +70,8 @@ class ConsumerLoop:
         self._waiting: deque[Stored] = deque()
         """Polled and not yet handled; what is left here by an error comes next."""
         self._retry_parked_at = 0.0
+        self._woke = False
+        """Whether an event just handled is what parked ones wait for; others' handlers may be, too, so each batch looks."""
 
     def step(self, timeout_s: float = 0.5) -> bool:
         """Handle what has come; return whether anything had."""
@@ -86,7 +88,8 @@ class ConsumerLoop:
                         break  # stopping: what was not handled comes again
                     handled.append(stored)
                 self._waiting.popleft()
-                self._deliver_parked()
+                if self._woke:
+                    self._deliver_parked()
             if handled:
                 crash_point("after-handler")
         finally:
@@ -150,6 +153,7 @@ class ConsumerLoop:
                     EVENTS_HANDLED.labels(record.topic, "repeated").inc()
                     return
                 uow.commit()
+                self._woke = self._woke or uow.woke
         except NotYet as early:
             with self._unit_of_work(cause=envelope) as uow:
                 uow.park(record, envelope, early.token)
@@ -161,6 +165,7 @@ class ConsumerLoop:
 
     def _deliver_parked(self) -> None:
         """Deliver parked events whose token has arrived; now and then all, in case two replicas raced."""
+        self._woke = False
         everything = time.monotonic() >= self._retry_parked_at
         if everything:
             self._retry_parked_at = time.monotonic() + PARKED_RETRY_S

@@ -185,12 +185,19 @@ def test_a_statement_that_takes_too_long(server, database):
     assert count(database, SHARED.outbox) == 1
 
 
-def test_a_session_that_an_administrator_ends(server, database):
-    """The pool has a dead connection then; nobody notices."""
+def test_a_session_that_an_administrator_ends(server, database, monkeypatch):
+    """The pool has dead connections then. Those that rested are tried before their use; the first one that did not says so."""
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'radloop-%'"
+    monkeypatch.setattr("radloop.sql.postgresql._RESTED_S", 3600.0)
     say(database, "a")
-    server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'radloop-%'")
+    server.execute(end)
+    with pytest.raises(Unavailable):
+        say(database, "lost")
     say(database, "b")
-    assert count(database, SHARED.outbox) == 2
+    monkeypatch.setattr("radloop.sql.postgresql._RESTED_S", 0.0)
+    server.execute(end)
+    say(database, "c")
+    assert count(database, SHARED.outbox) == 3
 
 
 def test_a_reader_cannot_write(database):

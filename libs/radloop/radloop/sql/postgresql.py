@@ -1,6 +1,7 @@
 """PostgreSQL as a service's database: one schema, one writing transaction at a time over all replicas."""
 
 import hashlib
+import time
 from typing import Any
 
 import psycopg
@@ -10,6 +11,8 @@ from radloop.errors import PermanentError
 from radloop.sql.turns import READ_ONLY
 
 POOL_WAIT_S = 10.0
+_RESTED_S = 1.0
+_USED_AT = "radloop_used_at"
 
 # A peer that vanished without a word (power, cable, firewall) is noticed within about ten seconds.
 PATIENCE: dict[str, Any] = {
@@ -67,29 +70,53 @@ def open_postgresql(url: str, service: str, pool_size: int, busy_timeout_s: floa
     schema = schema_of(service)
     engine = sa.create_engine(
         parse_url(url),
-        pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_S,
-        connect_args=PATIENCE | {"options": f"-csearch_path={schema}", "application_name": f"radloop-{service}"},
+        connect_args=PATIENCE
+        | {
+            "options": f"-csearch_path={schema}",
+            "application_name": f"radloop-{service}",
+            "autocommit": True,  # BEGIN is sent below, in one round trip with what belongs to it
+        },
     )
-    # One round trip: the target list is evaluated from left to right, and a wait looks at the limit as it is then.
-    take_turn = (
+    # The target list is evaluated from left to right, and a wait looks at the limit as it is then.
+    write = (
+        "BEGIN ISOLATION LEVEL READ COMMITTED; "
         f"SELECT set_config('lock_timeout', '{round(busy_timeout_s * 1000)}', true), "
         f"pg_advisory_xact_lock({lock_key(schema, 'writer')})"
     )
+    # A snapshot for the whole transaction, as SQLite gives it; a writer in disguise is refused.
+    read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
-        # Said with the BEGIN that psycopg sends before the first statement. "None" leaves it to the server, which may itself
-        # be read-only; SQLAlchemy's own option would make it "read write" for every later user of the connection.
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":  # VACUUM and its like
+            return
         session = connection.connection.driver_connection
         assert isinstance(session, psycopg.Connection)
-        if connection.get_execution_options().get(READ_ONLY, False):
-            # A snapshot for the whole transaction, as SQLite gives it; a writer in disguise is refused.
-            session.isolation_level, session.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-            return
-        session.isolation_level, session.read_only = psycopg.IsolationLevel.READ_COMMITTED, None
-        connection.exec_driver_sql(take_turn)
+        if not session.autocommit:  # as SQLAlchemy leaves a connection that was used so
+            session.autocommit = True
+        connection.exec_driver_sql(read if options.get(READ_ONLY, False) else write)
 
+    _ping_what_rested(engine)
     return engine
+
+
+def _ping_what_rested(engine: sa.Engine) -> None:
+    """Try a connection before its use, unless it was used a moment ago: a ping would double the round trips of a busy service."""
+
+    @sa.event.listens_for(engine, "connect")
+    @sa.event.listens_for(engine, "checkin")
+    def used(_session: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def on_checkout(session: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get(_USED_AT, 0.0) < _RESTED_S:
+            return
+        try:
+            session.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise sa.exc.InvalidatePoolError from error  # the pool makes another, and drops all others of that age

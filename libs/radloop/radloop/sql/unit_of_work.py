@@ -41,6 +41,8 @@ class SqlUnitOfWork:
         self.cause, self._read_only = cause, read_only
         self.connection: sa.Connection
         self._said = False
+        self.woke = False
+        """Whether events that were parked wait for their turn since this transaction."""
 
     def __enter__(self) -> Self:
         self.connection = self._database.connect(read_only=self._read_only)
@@ -114,7 +116,8 @@ class SqlUnitOfWork:
     def arrived(self, token: str) -> None:
         """Wake the events parked under ``token`` once this transaction commits."""
         parked = _TABLES.parked
-        self.connection.execute(parked.update().where(parked.c.token == token).values(ready=True))
+        woken = self.connection.execute(parked.update().where(parked.c.token == token).values(ready=True))
+        self.woke = self.woke or woken.rowcount > 0
 
     def audit(self, subject: str, action: str, target: str) -> None:
         """Append to the audit trail."""
