@@ -72,7 +72,7 @@ def upstream() -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def openapi(request: Request) -> Response:
-        call = {"summary": "Case", "description": "One <case>.\n\nRaises\n------"}
+        call = {"summary": "Case", "description": "One <case> ``blind``.\n\nRaises\n------"}
         return JSONResponse({"paths": {"/v1/cases/{case_id}": {"get": call}}})
 
     methods = ["GET", "POST", "PUT", "DELETE"]
@@ -170,7 +170,7 @@ def test_a_service_shows_its_calls_to_who_is_logged_in(client: httpx.Client) -> 
     assert client.get("/api/ingest").status_code == 401
     page = client.get("/api/ingest", headers=bearer(Role.READER))
     assert page.status_code == 200
-    assert "/ingest/v1/cases/{case_id}" in page.text and "One &lt;case&gt;." in page.text
+    assert "/ingest/v1/cases/{case_id}" in page.text and "One &lt;case&gt; <code>blind</code>." in page.text
     assert "Raises" not in page.text
     assert client.get("/api/nobody", headers=bearer(Role.READER)).status_code == 404
     assert client.get("/api/qa", headers=bearer(Role.READER)).status_code == 503

@@ -1,5 +1,6 @@
 """The pages behind the door: each service, whether it is ready, its calls, and where to go from here."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -23,6 +24,9 @@ COMMANDS = (
     ("models list", "the models of a project, and which serves"),
     ("events tail", "what the services say to one another"),
 )
+
+_CODE = re.compile("``?([^`]+)``?")
+"""What docstrings mark as code."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1d2733;
@@ -70,15 +74,19 @@ def api_page(name: str, description: Mapping[str, Any]) -> str:
     """Write the page of one service's calls, from its OpenAPI description."""
     rows = "".join(
         f'<tr><td><span class="method">{escape(method)}</span></td><td><code>/{name}{escape(path)}</code></td>'
-        f"<td>{escape(said)}</td></tr>"
+        f"<td>{_with_code(said)}</td></tr>"
         for method, path, said in _calls(description)
     )
     return _page(
-        f"<h2>{escape(name)}</h2><p>{escape(PURPOSES[name])}. Each call needs "
+        f"<h2>{escape(name)}: {escape(PURPOSES[name])}</h2><p>Each call needs "
         "<code>Authorization: Bearer …</code>; <code>radloop token</code> makes one.</p>"
         f"<table><tr><th></th><th>Call</th><th>What it does</th></tr>{rows}</table>"
         f'<p><a href="/{name}/openapi.json">OpenAPI, for programs</a> &middot; <a href="/">back</a></p>'
     )
+
+
+def _with_code(said: str) -> str:
+    return _CODE.sub(r"<code>\1</code>", escape(said))
 
 
 def _calls(description: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
