@@ -15,14 +15,14 @@ from fastapi.testclient import TestClient
 from radloop.auth import EVERY_PROJECT, Role
 from radloop.imaging import Volume, read_nifti, write_nifti
 from radloop.objects import open_objects
-from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split
+from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split, digest_of
 from radloop.settings import SharedSettings
 from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.tables import METADATA
 from trainer.adapters.wire import WIRE
 from trainer.app import build
 from trainer.domain import messages as m
-from trainer.domain.dataset import canonical, digest_of
+from trainer.domain.dataset import canonical
 from trainer.domain.model import ApprovedLabel, RunState, TrainingCase, run_id_of
 from trainer.settings import TrainerSettings
 

@@ -30,6 +30,20 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+class Member(Protocol):
+    """A row of a project's membership table, as each service's domain has it: its enum has the names of `Role`."""
+
+    @property
+    def subject(self) -> str:
+        """Return whom it is about."""
+        ...
+
+    @property
+    def role(self) -> StrEnum:
+        """Return the role."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A person or program that has proven who it is.
@@ -65,9 +79,9 @@ class Principal:
                 do="ask the project's lead or the site's administrator for the role",
             )
 
-    def with_members(self, project_id: str, members: Iterable[tuple[str, Role]]) -> "Principal":
-        """Add the roles a project's membership table gives this subject; members are (subject, role)."""
-        added = frozenset(role for subject, role in members if subject == self.subject)
+    def with_members(self, project_id: str, members: Iterable[Member]) -> "Principal":
+        """Add the roles a project's membership table gives this subject."""
+        added = frozenset(Role(member.role.value) for member in members if member.subject == self.subject)
         return replace(self, roles={**self.roles, project_id: self.roles.get(project_id, frozenset()) | added})
 
     @property

@@ -3,8 +3,14 @@
 They mirror `proto/radloop/contracts/references/v1`; `radloop.wire` maps between the two, so that no domain imports protobuf.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+def digest_of(data: bytes) -> str:
+    """Return the digest of bytes as ``sha256:<hex>``."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from radloop.errors import NotFound, NotYet
 from radloop.messages import Message
+from radloop.references import digest_of
 from trainer.domain.comparison import compare
-from trainer.domain.dataset import canonical, digest_of, items_of, manifest_of
+from trainer.domain.dataset import canonical, items_of, manifest_of
 from trainer.domain.messages import (
     CancelRun,
     Deployment,

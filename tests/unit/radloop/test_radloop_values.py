@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,7 +89,11 @@ def test_tokens(tmp_path):
     principal.require("p", Role.READER, Role.REVIEWER)
     with pytest.raises(Forbidden):
         principal.require("other", Role.READER)
-    principal.with_members("q", [("ada", Role.REVIEWER), ("bob", Role.AUDITOR)]).require("q", Role.REVIEWER)
+    members = [
+        SimpleNamespace(subject="ada", role=Role.REVIEWER),
+        SimpleNamespace(subject="bob", role=Role.AUDITOR),
+    ]
+    assert principal.with_members("q", members).roles_in("q") == {Role.REVIEWER}
     for bad in (token[:-2] + "xx", "", authenticator.issue("ada", {}, lifetime_s=-10)):
         with pytest.raises(Unauthenticated):
             authenticator.authenticate(bad)

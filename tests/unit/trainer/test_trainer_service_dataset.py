@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split
-from trainer.domain.dataset import canonical, digest_of, items_of, manifest_of
+from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split, digest_of
+from trainer.domain.dataset import canonical, items_of, manifest_of
 from trainer.domain.model import ApprovedLabel, TrainingCase
 
 WEIGHT = 3.0

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from radloop.errors import NotFound, NotYet
 from radloop.messages import Message
-from radloop.references import Arm, CaseDice, ObjectRef, SegmentState, SegmentStatus, Split
+from radloop.references import Arm, CaseDice, ObjectRef, SegmentState, SegmentStatus, Split, digest_of
 from radloop.sql import Database
 from radloop.testing import FakeObjects, FakeUnitOfWork, deliver
 from radloop.testing.databases import ENGINES
@@ -19,7 +19,6 @@ from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.tables import METADATA
 from trainer.adapters.wire import WIRE
 from trainer.domain import messages as m
-from trainer.domain.dataset import digest_of
 from trainer.domain.model import UNFINISHED, RunState, run_id_of
 from trainer.domain.plan import Recipe
 from trainer.domain.policy import Situation

@@ -12,10 +12,9 @@ import pytest
 from radloop.errors import TemporaryError
 from radloop.jobs import JobState, JobStatus
 from radloop.messages import Message
-from radloop.references import CaseDice
+from radloop.references import CaseDice, digest_of
 from radloop.testing import FakeObjects
 from trainer.adapters.job_worker import JobWorker
-from trainer.domain.dataset import digest_of
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
 from trainer.domain.model import Run, RunState, bundle_key
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split
-from trainer.domain.dataset import canonical, digest_of, items_of, manifest_of
+from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split, digest_of
+from trainer.domain.dataset import canonical, items_of, manifest_of
 from trainer.domain.messages import (
     ProjectConfigured,
     PromotionMode,

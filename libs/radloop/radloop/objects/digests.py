@@ -10,11 +10,6 @@ from radloop.errors import Invalid
 _KEY = re.compile(r"[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*")
 
 
-def digest_of(data: bytes) -> str:
-    """Return the digest of bytes as ``sha256:<hex>``."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
 def digest_of_file(path: Path) -> str:
     """Return the digest of a file's bytes as ``sha256:<hex>``."""
     with path.open("rb") as file:

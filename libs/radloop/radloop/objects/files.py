@@ -12,9 +12,9 @@ from pathlib import Path
 
 from radloop.crash import crash_point
 from radloop.errors import Conflict, NotFound, PermanentError, Unavailable
-from radloop.objects.digests import checked_key, digest_of, digest_of_file
+from radloop.objects.digests import checked_key, digest_of_file
 from radloop.objects.port import StoredObject
-from radloop.references import ObjectRef
+from radloop.references import ObjectRef, digest_of
 
 _UNFINISHED = ".unfinished"
 _LOCK = ".lock"

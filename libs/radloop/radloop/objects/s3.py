@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from radloop.crash import crash_point
 from radloop.errors import Conflict, PermanentError, Unavailable
 from radloop.objects.cache import ObjectCache
-from radloop.objects.digests import checked_key, checksum_of, digest_of, digest_of_file
+from radloop.objects.digests import checked_key, checksum_of, digest_of_file
 from radloop.objects.port import StoredObject
 from radloop.objects.s3_errors import DELAY_S, already_there, in_our_words, lost_upload, status_of
 from radloop.objects.s3_upload import abandoned, upload
-from radloop.references import ObjectRef
+from radloop.references import ObjectRef, digest_of
 
 MULTIPART_BYTES = 32 * 2**20
 """Larger objects go in parts."""

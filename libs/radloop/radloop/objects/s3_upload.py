@@ -8,7 +8,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from radloop.objects.digests import checksum_of, digest_of
+from radloop.objects.digests import checksum_of
+from radloop.references import digest_of
 
 PART_BYTES = 16 * 2**20
 MOST_PARTS = 10_000

@@ -8,9 +8,8 @@ from typing import Any, Self
 
 from radloop.errors import Conflict, NotFound, PermanentError, Unavailable
 from radloop.messages import Message
-from radloop.objects.digests import digest_of
 from radloop.objects.port import StoredObject
-from radloop.references import ObjectRef
+from radloop.references import ObjectRef, digest_of
 
 
 class FakeUnitOfWork:

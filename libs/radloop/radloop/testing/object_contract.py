@@ -10,8 +10,7 @@ import pytest
 
 from radloop.errors import Conflict, Invalid, NotFound, PermanentError
 from radloop.objects import Objects
-from radloop.objects.digests import digest_of
-from radloop.references import ObjectRef
+from radloop.references import ObjectRef, digest_of
 
 LARGE_BYTES = 33 * 2**20 + 7
 """More than S3 takes in one piece, and no whole number of parts."""

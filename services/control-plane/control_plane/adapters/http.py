@@ -24,8 +24,7 @@ def with_membership(principal: Principal, project: Project | None) -> Principal:
     """Add the roles a project's own membership table gives."""
     if project is None:
         return principal
-    members = [(member.subject, Role(member.role.value)) for member in project.settings.members]
-    return principal.with_members(project.project_id, members)
+    return principal.with_members(project.project_id, project.settings.members)
 
 
 def router(dispatcher: Dispatcher, unit_of_work: Callable[..., SqlControlPlane]) -> APIRouter:

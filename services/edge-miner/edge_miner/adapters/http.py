@@ -107,9 +107,7 @@ def _project(project_id: str, uow: UnitOfWork) -> Project:
 
 
 def _as_member(principal: Principal, project: Project) -> Principal:
-    return principal.with_members(
-        project.project_id, [(member.subject, Role(member.role)) for member in project.members]
-    )
+    return principal.with_members(project.project_id, project.members)
 
 
 def _require(principal: Principal, project: Project) -> None:

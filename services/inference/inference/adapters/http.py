@@ -192,8 +192,7 @@ class InferApi:
     @staticmethod
     def _with_members(principal: Principal, project_id: str, uow: Any) -> Principal:
         project = uow.projects.get(project_id)
-        members = [(member.subject, Role(member.role.value)) for member in project.members] if project else []
-        return principal.with_members(project_id, members)
+        return principal.with_members(project_id, project.members if project else ())
 
     def _roles(self, principal: Principal, project_id: str, uow: Any) -> frozenset[Role]:
         return self._with_members(principal, project_id, uow).roles_in(project_id)

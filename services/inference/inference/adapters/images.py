@@ -12,8 +12,7 @@ from inference.ports import Answer, Claimed
 from radloop.errors import Invalid
 from radloop.imaging import Volume, ras_from_lps, read_nifti, same_geometry, write_nifti
 from radloop.objects import Objects
-from radloop.objects.digests import digest_of
-from radloop.references import ObjectRef, Score
+from radloop.references import ObjectRef, Score, digest_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from inference.domain.messages import Member, PredictionFailure, PromotionMode
-from radloop.references import ObjectRef, Score
+from radloop.references import ObjectRef, Score, digest_of
 
 PROGRAM_VERSION = 1
 """Grows when the Triton program gives other numbers for the same bundle; part of every settings digest."""
@@ -31,7 +31,7 @@ class PredictionSettings:
         text = json.dumps(
             {"members": self.members, "overlap": self.overlap, "program": PROGRAM_VERSION}, sort_keys=True
         )
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        return digest_of(text.encode())
 
 
 def prediction_id_of(case_id: str, model_digest: str, settings_digest: str) -> str:

@@ -91,8 +91,7 @@ def make_router(
     def asking_in(principal: Principal, project_id: str) -> Principal:
         """Add the roles that the project's members list gives."""
         project = project_of(project_id)
-        members = [] if project is None else [(member.subject, Role(member.role.value)) for member in project.members]
-        return principal.with_members(project_id, members)
+        return principal.with_members(project_id, project.members if project else ())
 
     def audit(principal: Principal, action: str, target: str) -> None:
         with unit_of_work() as uow:

@@ -28,8 +28,7 @@ def member(principal: Principal, project_id: str, uow: UnitOfWork, *any_of: Role
     """
     project: Project | None = uow.projects.get(project_id)
     if project is not None:
-        members = [(m.subject, Role(m.role.value)) for m in project.members]
-        principal = principal.with_members(project_id, members)
+        principal = principal.with_members(project_id, project.members)
     principal.require(project_id, *any_of)
     project_of(project_id, uow)
     return principal

@@ -51,8 +51,7 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
 
     def with_membership(uow: Any, principal: Principal, project_id: str) -> Principal:
         project = uow.projects.newest(project_id)
-        members = project.members if project else ()
-        return principal.with_members(project_id, [(member.subject, Role(member.role.value)) for member in members])
+        return principal.with_members(project_id, project.members if project else ())
 
     def visible_review(uow: Any, principal: Principal, review_id: str) -> tuple[Review, Principal]:
         review = uow.reviews.get(review_id)

@@ -50,8 +50,7 @@ def create_router(
 
     def with_membership(uow: Any, principal: Principal, project_id: str) -> Principal:
         project = uow.projects.get(project_id)
-        members = project.members if project else ()
-        return principal.with_members(project_id, [(member.subject, Role(member.role.value)) for member in members])
+        return principal.with_members(project_id, project.members if project else ())
 
     def visible_run(uow: Any, principal: Principal, run_id: str, *roles: Role) -> Run:
         run = uow.runs.get(run_id)

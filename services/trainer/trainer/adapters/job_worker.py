@@ -15,9 +15,8 @@ from radloop.dispatch import Dispatcher
 from radloop.errors import PermanentError
 from radloop.jobs import Jobs, JobState
 from radloop.objects import Objects
-from radloop.references import CaseDice, ObjectRef
+from radloop.references import CaseDice, ObjectRef, digest_of
 from radloop.telemetry import logger
-from trainer.domain.dataset import digest_of
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
 from trainer.domain.model import Run, RunState, bundle_key
 

@@ -1,6 +1,5 @@
 """Dataset versions: which labels, with which weight, addressed by their content."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -17,11 +16,6 @@ EDGE_ARMS = (Arm.MINED, Arm.REPORTED)
 def canonical(content: Any) -> bytes:
     """Write JSON in the one form digests are taken of: sorted keys, no spaces, ASCII."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def digest_of(data: bytes) -> str:
-    """Return the digest of bytes as ``sha256:<hex>``."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def items_of(
