@@ -86,12 +86,12 @@ def wait_until(condition, what: str, patience_s: float = PATIENCE_S):
 class Site:
     """The service running with all its threads, and everybody else as records in its event log."""
 
-    def __init__(self, folder: Path, triton_url: str) -> None:
+    def __init__(self, folder: Path, triton_url: str, objects_url: str) -> None:
         shared = SharedSettings(
             site="site-1",
             events_url=f"sqlite:///{folder / 'events.db'}",
             database_url=f"sqlite:///{folder / 'state'}",
-            objects_url=f"file:///{folder / 'objects'}",
+            objects_url=objects_url,
             auth_url=f"token:{folder / 'secret'}",
             triton_url=triton_url,
             work_dir=folder / "work",
@@ -210,13 +210,16 @@ def free_ports():
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, triton):
+def site(tmp_path_factory, triton, s3):
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)  # sums are split over threads: equal bits need an equal number
-    running = Site(tmp_path_factory.mktemp("site"), triton.url)
-    yield running
-    running.service.drain()
-    running.log.close()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.credentials.items():
+            patch.setenv(name, value)
+        running = Site(tmp_path_factory.mktemp("site"), triton.url, s3.url.replace("?", "/inference-triton?"))
+        yield running
+        running.service.drain()
+        running.log.close()
     torch.set_num_threads(before)
 
 
