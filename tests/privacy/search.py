@@ -146,7 +146,10 @@ class Search:
 
     def _find(self, where: str, name: str, data: bytes, start: int, end: int) -> Find:
         """Say which canary a beginning belongs to: the one that is written there, else one that is near in any form."""
-        written = _WHOLE.match(data[start : start + 80])
+        before = list(
+            _WHOLE.finditer(data[max(0, start - 40) : start])
+        )  # a word of another character set follows its text
+        written = _WHOLE.match(data[start : start + 80]) or (before[-1] if before else None)
         if written and (origin := self._origins.get(written[0].decode().upper())):
             return Find(where, name, origin, _around(data, start, end))
         window = data[max(0, start - _WINDOW) : end + _WINDOW].upper()
