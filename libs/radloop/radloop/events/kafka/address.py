@@ -54,15 +54,15 @@ class KafkaAddress:
         PermanentError
             When it is no such URL; the message quotes no part that may hold a password.
         """
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise _invalid("a URL of another form") from error
-        credentials, _, places = parts.netloc.rpartition("@")
+        # Taken apart here: since Python 3.13 urlsplit refuses a list of hosts in which a bracket comes later.
+        scheme, _, rest = url.partition("://")
+        place, _, query = rest.partition("?")
+        authority, _, path = place.partition("/")
+        credentials, _, places = authority.rpartition("@")
         user, _, password = credentials.partition(":")
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        options = dict(parse_qsl(query, keep_blank_values=True))
         unknown = sorted(options.keys() - {"tls", "ca", "mechanism", "replication"})
-        if parts.scheme != "kafka" or parts.path not in ("", "/") or unknown:
+        if scheme.lower() != "kafka" or path or "#" in url or unknown:
             raise _invalid(f"the option {unknown[0]}" if unknown else "a URL of another form")
         if bool(user) != bool(password):
             raise _invalid("a user without a password, or a password without a user")
@@ -135,6 +135,9 @@ class KafkaAddress:
 def _server(place: str) -> tuple[str, int]:
     try:
         parts = urlsplit(f"//{place}")
+    except ValueError as error:
+        raise _invalid("a URL of another form") from error
+    try:
         host, port = parts.hostname, parts.port or DEFAULT_PORT
     except ValueError as error:
         raise _invalid("a port that is no number") from error
