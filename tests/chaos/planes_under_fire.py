@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -189,7 +189,7 @@ def run(folder: Path, *, studies: int, kills: int, rounds: int, seed: int, out: 
             lambda: all(each["ready"] for layout in (site, cloud) for each in processes(layout)), 120, "all to be back"
         )
         wait_for(lambda: is_quiet(site, cloud), QUIET_WITHIN_S, "the planes to come to rest")
-        sweep = [sys.executable, "-m", "standalone", "objects", "sweep", "--grace", "0", "--data", str(site.folder)]
+        sweep = [sys.executable, "-m", "standalone", "objects", "sweep", "--grace", "0m", "--data", str(site.folder)]
         swept = subprocess.run(sweep, capture_output=True, text=True, check=False)
         out.print(swept.stdout + swept.stderr, markup=False)
         faults = all_faults(
@@ -227,6 +227,7 @@ def main() -> None:
     folder = options.keep or Path(tempfile.mkdtemp(prefix="radloop-chaos-"))
     folder.chmod(0o711)
     verdict = run(folder, studies=options.studies, kills=options.kills, rounds=options.rounds, seed=seed, out=out)
+    (folder / "verdict.json").write_text(json.dumps(asdict(verdict)))
     out.print(f"killed in {verdict.seconds:.0f} s: {json.dumps(dict(sorted(verdict.kills.items())))}", markup=False)
     out.print(f"{verdict.studies} studies, {verdict.labels} labels acknowledged to readers")
     for name, faults in verdict.faults.items():

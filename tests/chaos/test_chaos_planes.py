@@ -1,21 +1,26 @@
-"""The short form of ``make chaos``: two planes on real engines under fire; and the checker finds what it must find."""
+"""The short form of ``make chaos``: two planes on real engines under fire."""
 
-import runpy
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 FIRE = Path(__file__).with_name("planes_under_fire.py")
 SEED, STUDIES, KILLS = 20261126, 40, 24
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2400)
 def test_two_planes_under_fire_lose_and_double_nothing(engines_folder):
-    run = runpy.run_path(str(FIRE))["run"]
     folder = engines_folder / "fire"
     folder.mkdir(mode=0o711)
-    verdict = run(folder, studies=STUDIES, kills=KILLS, rounds=1, seed=SEED, out=Console(stderr=True))
-    assert verdict.faults == {}, f"seed {SEED}, killed {dict(verdict.kills)}"
-    assert verdict.kills.total() == KILLS and verdict.studies == STUDIES and verdict.labels > 0
+    options = ["--studies", str(STUDIES), "--kills", str(KILLS), "--rounds", "1", "--seed", str(SEED)]
+    # A process of its own: clients of brokers that die leave sockets to the garbage collector, which is theirs to answer for.
+    command = [sys.executable, str(FIRE), *options, "--keep", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert sum(verdict["kills"].values()) == KILLS and verdict["studies"] == STUDIES
+    assert verdict["labels"] > 0 and verdict["faults"] == {}
