@@ -56,7 +56,7 @@ QUIET_WITHIN_S = 300.0
 class Verdict:
     """What a run brought."""
 
-    kills: Counter[str]
+    kills: dict[str, int]
     attempts: int
     studies: int
     labels: int
@@ -203,7 +203,7 @@ def run(folder: Path, *, studies: int, kills: int, rounds: int, seed: int, out: 
         if swept.returncode:
             faults = {**faults, "sweep": [swept.stderr]}
         return Verdict(
-            kills=killer.killed,
+            kills=dict(killer.killed),
             attempts=room.attempts,
             studies=room.studies,
             labels=len(room.acknowledged),

@@ -102,7 +102,7 @@ class EventLogContract:
 
 def _drain(consumer: Consumer, count: int) -> list[bytes]:
     values: list[bytes] = []
-    for _ in range(100):
+    for _ in range(300):
         values += [stored.record.value for stored in consumer.poll(0.2)]
         if len(values) >= count:
             break

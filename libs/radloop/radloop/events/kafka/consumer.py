@@ -40,7 +40,8 @@ _OPTIONS = {
     "partition_assignment_strategy": [CooperativeStickyAssignor],  # what does not move goes on meanwhile
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 2_000,
-    "metadata_max_age_ms": 30_000,
+    # A member that joined before its broker knew the topic holds no partition until it looks again.
+    "metadata_max_age_ms": 5_000,
 }
 
 
