@@ -102,7 +102,10 @@ class Site:
         for key in store.keys(""):
             ref = ObjectRef(key, "", 0)
             url = store.presigned_url(ref, 60)
-            found[key] = httpx.get(url).raise_for_status().content if url else store.path(ref).read_bytes()
+            answer = httpx.get(url) if url else None
+            if answer is not None and answer.status_code == 404:
+                continue  # deleted since it was listed
+            found[key] = answer.raise_for_status().content if answer else store.path(ref).read_bytes()
         return found
 
 
