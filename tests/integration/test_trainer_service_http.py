@@ -147,7 +147,17 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 
 def test_the_table_names_every_endpoint(site: Site) -> None:
     paths = site.service.http.openapi()["paths"]
-    assert {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} == set(ENDPOINTS)
+    found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert found == {*ENDPOINTS, "POST /v1/objects/sweep"}
+
+
+def test_only_the_sites_administrator_sweeps(site: Site) -> None:
+    for role in Role:
+        may = role is Role.SITE_ADMIN
+        for roles, status in (({EVERY_PROJECT: {role}}, 200 if may else 403), ({PROJECT: {role}}, 403)):
+            token = site.service.http.state.authenticator.issue("ada", roles, lifetime_s=600)
+            headers = {"Authorization": f"Bearer {token}"}
+            assert site.client.post("/v1/objects/sweep", json={"dry_run": True}, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("endpoint", list(ENDPOINTS))

@@ -37,6 +37,8 @@ ENDPOINTS = {
     ("GET", "/v1/labels/{label_version_id}"): ({V, L, S, A}, {}),
     ("GET", "/v1/status"): (EVERYBODY, {"params": {"project_id": "p"}}),
     ("GET", "/v1/projects/{project_id}/segments"): (EVERYBODY, {}),
+    # The site's own administrator may, of all projects; those of one project may not.
+    ("POST", "/v1/objects/sweep"): (set(), {"json": {"dry_run": True}}),
 }
 
 

@@ -84,7 +84,7 @@ def test_an_upload_taken_for_abandoned_is_sent_again(objects, client, prefix, mo
 
     monkeypatch.setattr(objects._client, "upload_part", send)
     assert objects.get(objects.put("large", data)) == data
-    assert aborted == [1] and uploads(client, prefix) == []
+    assert sum(aborted) == 1 and uploads(client, prefix) == []
 
 
 def test_a_part_that_fails_ends_the_upload(objects, client, prefix, monkeypatch):
