@@ -67,7 +67,8 @@ def triton_command(
             f"expected the nvidia-pytriton wheel in {wheel.name}, found none; do: make bootstrap, or "
             "uv pip install --no-deps --require-hashes --target <folder> -r services/inference/triton/triton.lock.txt"
         )
-    libraries = [wheel / "nvidia_pytriton.libs", python_library_folder()]
+    bundled = wheel / "nvidia_pytriton.libs"
+    libraries = [_own_library_for(bundled, work_dir / "libraries"), bundled, python_library_folder()]
     backends = _copy_backends(server, work_dir / "backends")
     repository = repository or work_dir / "models"
     repository.mkdir(parents=True, exist_ok=True)
@@ -115,13 +116,31 @@ def python_library_folder() -> Path:
     TritonUnavailable
         There is none; the text holds the line that installs it.
     """
-    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    name = _library_name()
     folders = [sysconfig.get_config_var("LIBDIR"), f"{sys.base_prefix}/lib", *_system_folders()]
     for folder in filter(None, folders):
         if (Path(folder) / name).is_file():
             return Path(folder)
     package = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
     raise TritonUnavailable(f"expected {name}, found none; do: apt-get install {package}")
+
+
+def _library_name() -> str:
+    return f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+
+
+def _own_library_for(bundled: Path, into: Path) -> Path:
+    """Fill a folder, to be searched first, with the interpreter's shared library under the name of the wheel's own copy.
+
+    The stub for Python 3.13 asks for a renamed copy in the wheel, unlike the others. That copy was built with other modules
+    inside than a distribution's: with Debian 13's standard library it does not find ``_struct`` anywhere.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    for copy in bundled.glob(f"libpython{sys.version_info.major}-*.{sys.version_info.minor}.so.1.0"):
+        link = into / copy.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(python_library_folder() / _library_name())
+    return into
 
 
 def _system_folders() -> list[str]:
