@@ -360,6 +360,23 @@ def test_reads_a_seg_into_the_geometry_of_its_own_source(dicom_seg) -> None:
     assert (read_seg(written, case, project).array == found.array).all()
 
 
+def test_a_seg_of_slices_that_do_not_say_thickness_or_frame_of_reference(dicom_seg) -> None:
+    """Both may be empty or differ in what a modality sends; a case was formed of it, so its label must be exportable."""
+    files = sorted((dicom_seg / "ct-3slice").glob("*.dcm"))
+    sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    for ds in sources:
+        del ds.SliceThickness
+    sources[1].FrameOfReferenceUID = "1.2.3"
+    del sources[2].FrameOfReferenceUID
+    project = project_of(liver(1))
+    array = np.ones((sources[0].Columns, sources[0].Rows, 3), dtype=np.uint8)
+    seg = pydicom.dcmread(io.BytesIO(write_seg(array, sources, [1, 1, 1], label_version(project), project)))
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    apart = abs(sources[1].ImagePositionPatient[2] - sources[0].ImagePositionPatient[2])
+    assert measures.SliceThickness == pytest.approx(apart)
+    assert seg.FrameOfReferenceUID == sources[0].FrameOfReferenceUID
+
+
 def test_overlapping_segments_are_refused_and_unknown_ones_listed(dicom_seg) -> None:
     data = (dicom_seg / "partial_overlaps.dcm").read_bytes()
     _, affine = read_nrrd(dicom_seg / "liver_seg.nrrd")
@@ -379,7 +396,7 @@ def test_frames_of_one_enhanced_instance(site, a_label) -> None:
     """Slices that are frames of one multi-frame instance, and not all of them: one phase of two."""
     event = site.study()
     affine = np.array(event.cases[0].affine_lps).reshape(4, 4)
-    slices = [pydicom.dcmread(site.objects.path(ref)) for ref in stored_slices(site)]
+    slices = [pydicom.dcmread(io.BytesIO(site.objects.get(ref))) for ref in stored_slices(site)]
     ds = slices[0]
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
     shared, measures, orientation = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()

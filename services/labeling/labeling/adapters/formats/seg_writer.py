@@ -65,7 +65,7 @@ def write_seg(
     for number, segment in enumerate(segments, start=1):
         numbers[segment.value] = number
     planes = numbers[array].transpose(2, 1, 0)
-    prepared = [_completed(ds) for ds in _distinct(sources)]
+    prepared = _completed(_distinct(sources))
     with warnings.catch_warnings():
         # highdicom warns of an empty label; it is one.
         warnings.simplefilter("ignore", UserWarning)
@@ -98,14 +98,33 @@ def _distinct(sources: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
     return list({str(ds.SOPInstanceUID): ds for ds in sources}.values())
 
 
-def _completed(ds: pydicom.Dataset) -> pydicom.Dataset:
-    """Return a copy with the attributes highdicom reads; empty where de-identification removed them."""
-    copy = pydicom.Dataset(ds)
-    copy.file_meta = ds.file_meta
-    for keyword in _MAY_BE_REMOVED:
-        if keyword not in copy:
-            setattr(copy, keyword, "" if keyword != "PatientBirthDate" else None)
-    return copy
+def _completed(sources: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
+    """Return copies with the attributes highdicom reads.
+
+    Empty where de-identification removed them. Slice Thickness may be empty (type 2): the distance of the slices stands for
+    it. One frame of reference, the first slice's: a case was formed of them, so they lie in one space whatever they say.
+    """
+    completed = []
+    for ds in sources:
+        copy = pydicom.Dataset(ds)
+        copy.file_meta = ds.file_meta
+        for keyword in _MAY_BE_REMOVED:
+            if keyword not in copy:
+                setattr(copy, keyword, "" if keyword != "PatientBirthDate" else None)
+        if "PerFrameFunctionalGroupsSequence" not in copy:
+            if copy.get("SliceThickness") is None:
+                copy.SliceThickness = _distance_mm(sources)
+            copy.FrameOfReferenceUID = sources[0].get("FrameOfReferenceUID") or str(sources[0].SeriesInstanceUID)
+        completed.append(copy)
+    return completed
+
+
+def _distance_mm(slices: Sequence[pydicom.Dataset]) -> float:
+    """Return the distance between the first two slices; 1 mm where there is only one."""
+    first, second = (
+        np.array(ds.ImagePositionPatient, dtype=float) for ds in (slices[0], slices[min(1, len(slices) - 1)])
+    )
+    return round(float(np.linalg.norm(second - first)), 6) or 1.0
 
 
 def _multi_frame_places(sources: Sequence[pydicom.Dataset], frames: Sequence[int]) -> dict[str, object]:
