@@ -109,10 +109,10 @@ class SiteLoop:
             for charset in WORDS:
                 name = f"study in {charset}"
                 self._sender.store(name, self._maker.study(name, charset))
-            odd = self._maker.study("free modality", Modality=self._canaries.text("free text as Modality"))
+            odd = self._maker.study("free modality", whole=False, Modality=self._canaries.text("free text as Modality"))
             self._sender.store("free modality", odd, called=ANY_MODALITY)
             self._sender.store("wild", list(self._maker.wild()), called=ANY_MODALITY)
-            self._sender.store("aborted", self._maker.study("aborted")[:3], abort=True)
+            self._sender.store("aborted", self._maker.study("aborted", whole=False)[:3], abort=True)
             self._sender.refused_associations()
             self._send_twice()
             self._upload()
@@ -145,7 +145,7 @@ class SiteLoop:
             self._operator.post(
                 "/ingest/v1/uploads", {}, files={"file": (f"{say(f'name of a file: {name}')}.dcm", data)}
             )
-        by_zip = as_zip([file_of(ds) for ds in self._maker.study("by zip")], self._canaries)
+        by_zip = as_zip([file_of(ds) for ds in self._maker.study("by zip", whole=False)], self._canaries)
         for data in (by_zip, *broken_zips(self._canaries)):
             _tolerate(
                 lambda data=data: self._operator.post(
@@ -255,7 +255,7 @@ class SiteLoop:
         """Withdraw a study by its original UID, and send it again."""
         with pydicom.config.disable_value_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study = self._maker.study("withdrawn")
+            study = self._maker.study("withdrawn", whole=False)
             self._sender.store("withdrawn", study)
             body = {"study_instance_uid": study[0].StudyInstanceUID, "reason": "consent"}
             self._operator.post("/ingest/v1/withdraw", body)

@@ -14,7 +14,7 @@ from radloop.errors import NotFound, RadloopError, TemporaryError
 from standalone.client import Client, issue_token
 from standalone.layout import Layout, Platform, read_platform
 
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 
 
 @contextlib.contextmanager

@@ -60,8 +60,8 @@ class StudyMaker:
     def __init__(self, canaries: Canaries) -> None:
         self._canaries = canaries
 
-    def study(self, name: str, charset: str = "ISO_IR 100", **changes: Any) -> list[Dataset]:
-        """Return the slices of a study that forms a case; the first of them holds every attribute at every level.
+    def study(self, name: str, charset: str = "ISO_IR 100", *, whole: bool = True, **changes: Any) -> list[Dataset]:
+        """Return the slices of a study that forms a case; of a ``whole`` one the first holds every attribute at every level.
 
         Parameters
         ----------
@@ -69,13 +69,16 @@ class StudyMaker:
             Stands in the origins.
         charset
             Specific Character Set.
+        whole
+            Without it, each slice only names somebody.
         changes
             Attributes of every slice to replace, by keyword.
         """
         study, series = (self._canaries.uid(f"{name}, {level} UID") for level in ("study", "series"))
         identity = self._identity(name, charset)
         slices = [self._slice(name, number, study, series, identity, charset) for number in range(SLICES)]
-        self._fill(slices[0], name, charset)
+        if whole:
+            self._fill(slices[0], name, charset)
         for ds in slices:
             for keyword, value in changes.items():
                 setattr(ds, keyword, value)

@@ -4,6 +4,7 @@ Here nothing is left out of the search: everything the control plane has, down t
 """
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,9 @@ from tests.privacy.surfaces import log_bytes, logs_and_metrics, topic_bytes, who
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not ORACLE.exists(), reason="no data/dicom_standard at hand"),
+    pytest.mark.skipif("RADLOOP_TWO_PLANES" not in os.environ, reason="minutes of both planes: make privacy runs it"),
 ]
 
 SITE = "st-mary"
