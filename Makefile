@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines demo up test chaos test-unit lint format proto docs benchmark clean
+.PHONY: help bootstrap engines demo up test chaos privacy test-unit lint format proto docs benchmark clean
 
 PYTHON := .venv/bin/python
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
@@ -29,6 +29,9 @@ test: lint engines ## Check the style, then run every test
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
 	@$(PYTHON) tests/chaos/planes_under_fire.py $(ARGS)
+
+privacy: engines ## Search all that reaches the control plane, and the site's logs, for identifiers planted everywhere
+	@RADLOOP_TWO_PLANES=1 $(PYTHON) -m pytest tests/privacy $(ARGS)
 
 test-unit: bootstrap ## Run the fast tests only: no sockets, no servers, no training
 	@$(PYTHON) -m pytest tests/unit -m "not integration and not e2e and not chaos" $(ARGS)
