@@ -48,8 +48,8 @@ def sqlite_bytes(file: Path) -> Iterator[Place]:
         connection.close()
 
 
-def postgresql_bytes(superuser_url: str, data_folder: Path) -> Iterator[Place]:
-    """Yield every row of every schema, and the server's files: heap, indexes, statistics, write-ahead log."""
+def postgresql_rows(superuser_url: str) -> Iterator[Place]:
+    """Yield every row of every schema."""
     engine = sa.create_engine(superuser_url)
     with engine.connect() as connection:
         tables = connection.execute(
@@ -59,7 +59,6 @@ def postgresql_bytes(superuser_url: str, data_folder: Path) -> Iterator[Place]:
             for row in connection.execute(sa.text(f'SELECT * FROM "{schema}"."{table}"')):
                 yield f"table {schema}.{table}", _row_bytes(row)
     engine.dispose()
-    yield from file_bytes(data_folder)
 
 
 def _row_bytes(row: Iterable[object]) -> bytes:
@@ -71,12 +70,15 @@ def _text(value: object) -> str:
 
 
 def file_bytes(folder: Path) -> Iterator[Place]:
-    """Yield the files of a folder, and their names."""
+    """Yield the files of a folder, and their names; without the zeros that fill what Kafka and PostgreSQL allocate beforehand."""
+    names = []
     for path in sorted(folder.rglob("*")):
         place = str(path.relative_to(folder))
-        yield f"name of {folder.name}/{place}", place.encode()
-        if path.is_file():
-            yield f"{folder.name}/{place}", path.read_bytes()
+        names.append(place)
+        # Offsets and times of records, in files of 10 MB each.
+        if path.is_file() and path.suffix not in (".index", ".timeindex"):
+            yield f"{folder.name}/{place}", path.read_bytes().rstrip(b"\0")
+    yield f"names in {folder.name}", "\n".join(names).encode()
 
 
 def metrics_bytes(addresses: Mapping[str, str]) -> Iterator[Place]:
@@ -121,11 +123,9 @@ def whole_control_plane(layout: Layout, platform: Platform) -> Iterator[Place]:
     engines = layout.engines
     assert engines is not None
     yield from topic_bytes(layout.events_url)
-    yield from postgresql_bytes(engines.postgresql.url_of("radloop"), engines.postgresql.folder / "data" / "pg_wal")
+    yield from postgresql_rows(engines.postgresql.url_of("radloop"))
     yield from metrics_bytes(platform.services)
-    for place, data in file_bytes(layout.folder):
-        if "/pg_wal/" not in place:
-            yield place, data
+    yield from file_bytes(layout.folder)
 
 
 def logs_and_metrics(layout: Layout, platform: Platform) -> Iterator[Place]:
