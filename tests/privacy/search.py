@@ -97,21 +97,23 @@ class Search:
     def __init__(self, canaries: Canaries) -> None:
         self._origins = canaries.origins
         self._beginnings, self._patterns = _beginnings(), _bounded()
-        self._exact = {form: (value, name) for value in self._short() for name, form in forms_of(value).items()}
+        # Eight digits stand in other numbers too: as they are written plainly, the pattern asks what is around them.
+        self._exact = {
+            form: (value, name)
+            for value in self._origins
+            if value.startswith(YEAR) and len(value) == 8
+            for name, form in forms_of(value).items()
+            if form not in (value.encode(), value[::-1].encode())
+        }
         for value in self._origins:
             if value.isdigit() and value.startswith(NUMBER):
                 for name, order in (("double, little endian", "<d"), ("double, big endian", ">d")):
                     self._exact[struct.pack(order, float(value))] = (value, name)
-        for form in [form for form, (_, name) in self._exact.items() if name in ("UTF-8", "backwards")]:
-            del self._exact[form]  # eight digits stand in other numbers too: the pattern asks what is around them
         self._digests = {
             hashlib.new(algorithm, value.encode()).hexdigest(): (value, algorithm)
             for value in self._origins
             for algorithm in ("md5", "sha1", "sha256")
         }
-
-    def _short(self) -> list[str]:
-        return [value for value in self._origins if value.startswith(YEAR) and len(value) == 8]
 
     def finds(self, where: str, data: bytes) -> list[Find]:
         """Return what is found in bytes, and in what is packed in them."""
@@ -181,7 +183,8 @@ def _bounded() -> dict[str, re.Pattern[bytes]]:
         "time": rf"{NUMBER}\.91\d{{2,4}}",
         "time with colons": r"18:27:36[.,]91\d{4}",
         "date": rf"{YEAR}{_apart(YEAR)}([-./]?)(0[1-9]|1[0-2])\1([01]\d|2[0-8])(?![0-9A-Za-z])",
-        "age": rf"{AGE}{_apart(AGE)}(?![0-9A-Za-z])",
+        # Four letters come by chance in files of random bytes: only where text goes on before and behind.
+        "age": rf"{AGE}(?<=[\s\"'=:,>^]{AGE})(?=[\s\"',<^\\]|\Z)",
     }
     return {name: re.compile(pattern.encode()) for name, pattern in patterns.items()}
 

@@ -107,6 +107,11 @@ def test_rows_of_a_database_are_found_even_where_a_value_spans_pages(tmp_path):
     assert {"a text", "another 0"} <= {find.origin for find in finds}
 
 
+@pytest.mark.parametrize("kind", ["date", "number"])
+def test_digits_inside_other_numbers_are_none(kind):
+    assert SEARCH.finds("a UID", f"2.25.168{VALUES[kind]}32123 0.5{VALUES[kind]}1".encode()) == []
+
+
 def test_nothing_is_found_where_nothing_is():
     generator = np.random.default_rng(5)
     noise = generator.bytes(3_000_000)
