@@ -62,6 +62,7 @@ def platform(folder: Path, *arguments: str) -> Iterator[Layout]:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env=os.environ | {"RADLOOP_SWEEP_SHORTEST_GRACE_S": "0"},  # swept when nobody writes any more
         )
     try:
 

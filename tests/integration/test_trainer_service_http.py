@@ -160,6 +160,12 @@ def test_only_the_sites_administrator_sweeps(site: Site) -> None:
             assert site.client.post("/v1/objects/sweep", json={"dry_run": True}, headers=headers).status_code == status
 
 
+def test_a_sweep_without_grace_is_refused(site: Site) -> None:
+    token = site.service.http.state.authenticator.issue("ada", {EVERY_PROJECT: {Role.SITE_ADMIN}}, lifetime_s=600)
+    answer = site.client.post("/v1/objects/sweep", json={"grace_s": 0}, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 422 and answer.json()["error"] == "grace-too-short"
+
+
 @pytest.mark.parametrize("endpoint", list(ENDPOINTS))
 def test_roles(site: Site, endpoint: str) -> None:
     may = ENDPOINTS[endpoint]

@@ -60,6 +60,9 @@ class SharedSettings(BaseSettings):
     work_dir: Path = Path(".radloop/work")
     """Folder for files of running work, e.g. training jobs; may be emptied when nothing runs."""
 
+    sweep_shortest_grace_s: float = Field(default=600.0, ge=0)
+    """Shortest grace in seconds that `radloop objects sweep` may be given: writers refer to what they put within it."""
+
     log_level: str = "info"
     """Least severe level that is logged: debug, info, warning or error."""
 

@@ -75,7 +75,7 @@ def build(settings: InferenceSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[http.router(api), sweep_router(sweeper)],
+        routers=[http.router(api), sweep_router(sweeper, shared.sweep_shortest_grace_s)],
         checks={"objects": partial(answers, objects)},
         workers=[
             Worker("models", keeper.step, 0.5),

@@ -108,7 +108,11 @@ def build(settings: IngestSettings) -> Service:
         wire=wire,
         handlers=bound,
         unit_of_work=unit_of_work,
-        routers=[router, keys_router, sweep_router(Sweeper(NAME, objects, unit_of_work, needed))],
+        routers=[
+            router,
+            keys_router,
+            sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
+        ],
         workers=[
             Worker("forming", forming.step, interval_s=0.2),
             Worker("resealing", Resealing(receiver, keys).step, interval_s=1.0),

@@ -45,7 +45,7 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
         unit_of_work=unit_of_work,
         routers=[
             http.router(Api(dispatcher, unit_of_work, objects, time, limits)),
-            sweep_router(Sweeper("labeling", objects, unit_of_work, needed)),
+            sweep_router(Sweeper("labeling", objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         checks={"objects": partial(answers, objects)},
         workers=[

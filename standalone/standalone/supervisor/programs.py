@@ -47,7 +47,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Take out what this shell says to a platform, so that one started by hand does not leak into this one."""
     prefixes = ("RADLOOP_", *(f"{import_name(service).upper()}_" for service in SERVICES))
     kept = {key: value for key, value in environment.items() if not key.startswith(prefixes)}
-    for name in ("RADLOOP_LOG_LEVEL", "RADLOOP_KILL_AT"):
+    for name in ("RADLOOP_LOG_LEVEL", "RADLOOP_KILL_AT", "RADLOOP_SWEEP_SHORTEST_GRACE_S"):
         if name in environment:
             kept[name] = environment[name]
     # Two cores are shared by all: a thread pool of its own size in each of nine processes only gets in the way.
