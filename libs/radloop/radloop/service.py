@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -13,17 +13,19 @@ from fastapi import APIRouter, FastAPI
 from radloop.auth import open_authenticator
 from radloop.consumer import ConsumerLoop
 from radloop.dispatch import Handler
-from radloop.errors import TemporaryError
+from radloop.errors import TemporaryError, Unavailable
 from radloop.events import EventLog, open_event_log
 from radloop.http import Check, create_http
 from radloop.outbox import Relay
-from radloop.settings import SharedSettings
+from radloop.settings import ServiceSettings, SharedSettings
 from radloop.sql import Database
 from radloop.telemetry import WORKER_ERRORS, configure_logging, logger
 from radloop.watch import EventLogWatch
 from radloop.wire import Wire
 
 log = logger(__name__)
+
+_Settings = TypeVar("_Settings", bound=ServiceSettings)
 
 _STOP_S = 10.0
 _MAX_DELAY_S = 5.0
@@ -119,6 +121,40 @@ class Service:
         self.threads.append(thread)
 
 
+def open_database(
+    name: str, settings: SharedSettings, migrations: str, wait: Callable[[float], object] = time.sleep
+) -> Database:
+    """Open a service's database and bring its schema up to date; wait for one that is away, full or not made yet.
+
+    Nothing of a service works without its database, so nothing is started before: until then a probe finds no one.
+
+    Parameters
+    ----------
+    name : str
+        Name of the service.
+    settings : SharedSettings
+    migrations : str
+        Python package with the Alembic revisions.
+    wait : callable
+        Waits for so many seconds.
+
+    Raises
+    ------
+    PermanentError
+        The address is none, or a newer release wrote the database.
+    """
+    database = Database(settings.database_url, name, pool_size=settings.database_pool_size)
+    delay_s = 0.5
+    while True:
+        try:
+            database.migrate(migrations)
+            return database
+        except Unavailable as error:
+            log.warning("waiting for the database", reason=error.code, got=error.got, do=error.do, wait_s=delay_s)
+            wait(delay_s)
+            delay_s = min(delay_s * 2, _MAX_DELAY_S)
+
+
 def assemble(
     name: str,
     settings: SharedSettings,
@@ -174,9 +210,11 @@ def assemble(
     )
 
 
-def run(service: Service, settings: SharedSettings) -> None:
-    """Run a service until SIGTERM or SIGINT; then drain and return. Call it in the main thread."""
-    configure_logging(settings.log_level)
+def run(build: Callable[[_Settings], Service], settings: _Settings) -> None:
+    """Build a service and run it until SIGTERM or SIGINT; then drain and return. Call it in the main thread."""
+    shared = settings.shared
+    configure_logging(shared.log_level)
+    service = build(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends its server at the signal and then raises it again; the default handler would kill us before we drain.
         signal.signal(number, lambda *_: None)
@@ -185,8 +223,8 @@ def run(service: Service, settings: SharedSettings) -> None:
     try:
         uvicorn.run(
             service.http,
-            host=settings.http_host,
-            port=settings.http_port,
+            host=shared.http_host,
+            port=shared.http_port,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,

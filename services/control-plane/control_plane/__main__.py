@@ -8,8 +8,7 @@ from radloop.settings import load
 
 def main() -> None:
     """Read the settings, build the service, run it until it is told to stop."""
-    settings = load(ControlPlaneSettings)
-    run(build(settings), settings.shared)
+    run(build, load(ControlPlaneSettings))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@ from control_plane.adapters.wire import WIRE
 from control_plane.handlers import HANDLERS
 from control_plane.settings import ControlPlaneSettings
 from radloop.dispatch import Dispatcher
-from radloop.service import Service, assemble
-from radloop.sql import Database
+from radloop.service import Service, assemble, open_database
 
 
 def build(settings: ControlPlaneSettings) -> Service:
     """Build the service: its database brought up to date, nothing started yet."""
     shared = settings.shared
-    database = Database(shared.database_url, "control-plane", pool_size=shared.database_pool_size)
-    database.migrate("control_plane.adapters.migrations")
+    database = open_database("control-plane", shared, "control_plane.adapters.migrations")
     unit_of_work = partial(SqlControlPlane, database, WIRE, source=f"/{shared.site}/control-plane")
     dispatcher = Dispatcher(HANDLERS, unit_of_work)
     return assemble(

@@ -8,8 +8,7 @@ from radloop.settings import load
 
 def main() -> None:
     """Run edge-miner until it is told to stop."""
-    settings = load(EdgeMinerSettings)
-    run(build(settings), settings.shared)
+    run(build, load(EdgeMinerSettings))
 
 
 if __name__ == "__main__":

@@ -13,15 +13,13 @@ from edge_miner.handlers import HANDLERS
 from edge_miner.settings import EdgeMinerSettings
 from radloop.dispatch import Dispatcher, Handler
 from radloop.objects import open_objects
-from radloop.service import Service, Worker, assemble
-from radloop.sql import Database
+from radloop.service import Service, Worker, assemble, open_database
 
 
 def build(settings: EdgeMinerSettings) -> Service:
     """Build the service, its schema up to date."""
     shared = settings.shared
-    database = Database(shared.database_url, "edge-miner", pool_size=shared.database_pool_size)
-    database.migrate("edge_miner.adapters.migrations")
+    database = open_database("edge-miner", shared, "edge_miner.adapters.migrations")
     unit_of_work = partial(EdgeMinerUnitOfWork, database, WIRE, source=f"/{shared.site}/edge-miner")
     clock = time.time
     timed = (StudyIngested, ModelDeployed, EdgeCaseReported, DrawSample, FlagBatch)

@@ -8,8 +8,7 @@ from radloop.settings import load
 
 def main() -> None:
     """Load the settings, build the service, run it until it is told to stop."""
-    settings = load(InferenceSettings)
-    run(build(settings), settings.shared)
+    run(build, load(InferenceSettings))
 
 
 if __name__ == "__main__":

@@ -17,15 +17,13 @@ from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
-from radloop.service import Service, Worker, assemble
-from radloop.sql import Database
+from radloop.service import Service, Worker, assemble, open_database
 
 
 def build(settings: InferenceSettings) -> Service:
     """Construct the service; nothing runs yet, and Triton may be away."""
     shared = settings.shared
-    database = Database(shared.database_url, "inference", pool_size=shared.database_pool_size)
-    database.migrate("inference.adapters.migrations")
+    database = open_database("inference", shared, "inference.adapters.migrations")
     objects = open_objects(shared.objects_url)
     unit_of_work = partial(InferenceSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/inference")
     chosen = PredictionSettings(settings.members, settings.overlap)

@@ -8,8 +8,7 @@ from radloop.settings import load
 
 def main() -> None:
     """Read the settings, build, run."""
-    settings = load(IngestSettings)
-    run(build(settings), settings.shared)
+    run(build, load(IngestSettings))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,7 @@ from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
-from radloop.service import Service, Worker, assemble
-from radloop.sql import Database
+from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "ingest"
 
@@ -52,8 +51,7 @@ def build(settings: IngestSettings) -> Service:
     """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
-    database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
-    database.migrate("ingest.adapters.migrations")
+    database = open_database(NAME, shared, "ingest.adapters.migrations")
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
     vault = Vault(site_key.vault_keys)

@@ -8,8 +8,7 @@ from radloop.settings import load
 
 def main() -> None:
     """Load the settings, build, run."""
-    settings = load(LabelingSettings)
-    run(build(settings), settings.shared)
+    run(build, load(LabelingSettings))
 
 
 if __name__ == "__main__":

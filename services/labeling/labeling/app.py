@@ -15,8 +15,7 @@ from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
-from radloop.service import Service, Worker, assemble
-from radloop.sql import Database
+from radloop.service import Service, Worker, assemble, open_database
 
 _HOUSEKEEPING_S = 5.0
 
@@ -25,8 +24,7 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
     """Build the service; tests give their own clock."""
     shared = settings.shared
     time = clock or SystemClock()
-    database = Database(shared.database_url, "labeling", pool_size=shared.database_pool_size)
-    database.migrate("labeling.adapters.migrations")
+    database = open_database("labeling", shared, "labeling.adapters.migrations")
     objects = open_objects(shared.objects_url)
     unit_of_work = partial(LabelingUnitOfWork, database, WIRE, source=f"/{shared.site}/labeling")
     handlers = {message: partial(handler, clock=time) for message, handler in HANDLERS.items()}

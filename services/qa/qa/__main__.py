@@ -8,8 +8,7 @@ from radloop.settings import load
 
 def main() -> None:
     """Load settings, build, run."""
-    settings = load(QaSettings)
-    run(build(settings), settings.shared)
+    run(build, load(QaSettings))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from qa.settings import QaSettings
 from radloop.dispatch import Dispatcher
 from radloop.messages import Envelope, Message
 from radloop.objects import answers, open_objects
-from radloop.service import Service, Worker, assemble
-from radloop.sql import Database
+from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "qa"
 
@@ -22,8 +21,7 @@ NAME = "qa"
 def build(settings: QaSettings) -> Service:
     """Make the service, its database migrated."""
     shared = settings.shared
-    database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
-    database.migrate("qa.adapters.migrations")
+    database = open_database(NAME, shared, "qa.adapters.migrations")
     unit_of_work = partial(QaSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)
     key = settings.draw_key.get_secret_value() if settings.draw_key else shared.site

@@ -8,8 +8,7 @@ from trainer.settings import TrainerSettings
 
 def main() -> None:
     """Load settings, build, run."""
-    settings = load(TrainerSettings)
-    run(build(settings), settings.shared)
+    run(build, load(TrainerSettings))
 
 
 if __name__ == "__main__":

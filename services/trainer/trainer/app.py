@@ -8,8 +8,7 @@ from radloop.jobs import open_jobs
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
-from radloop.service import Service, Worker, assemble
-from radloop.sql import Database
+from radloop.service import Service, Worker, assemble, open_database
 from trainer.adapters.http import create_router
 from trainer.adapters.job_worker import JobWorker
 from trainer.adapters.policy_worker import PolicyWorker
@@ -27,8 +26,7 @@ NAME = "trainer"
 def build(settings: TrainerSettings) -> Service:
     """Make the service, its database migrated."""
     shared = settings.shared
-    database = Database(shared.database_url, NAME, pool_size=shared.database_pool_size)
-    database.migrate("trainer.adapters.migrations")
+    database = open_database(NAME, shared, "trainer.adapters.migrations")
     objects = open_objects(shared.objects_url, shared.work_dir)
     unit_of_work = partial(TrainerSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)

@@ -17,6 +17,8 @@ from radloop.errors import Invalid, Unavailable
 from radloop.events import open_event_log
 from radloop.http import create_http
 from radloop.outbox import Relay
+from radloop.service import open_database
+from radloop.settings import SharedSettings
 from radloop.sql import Database, SqlUnitOfWork
 from radloop.sql.postgresql import lock_key
 from radloop.testing.contracts import sqlite_url
@@ -111,6 +113,32 @@ def test_a_server_that_is_killed_and_comes_back(server, database, tmp_path):
         turning.join(LIMIT_S)
         loop.close()
         log.close()
+
+
+def test_a_service_that_finds_no_database_waits_for_it(server, tmp_path):
+    """First for the server, then for the schema that `radloop database apply` makes."""
+    server.kill()
+    settings = SharedSettings(
+        events_url=sqlite_url(tmp_path),
+        database_url=server.server.url,
+        objects_url=f"file://{tmp_path}/objects",
+        auth_url=f"token:{tmp_path}/secret",
+    )
+    steps = iter([server.start, lambda: server.execute("CREATE SCHEMA qa")])
+    reasons = []
+
+    def wait(delay_s: float) -> None:
+        with pytest.raises(Unavailable) as refused:
+            qa.migrate("qa.adapters.migrations")
+        reasons.append(refused.value.got)
+        next(steps)()
+
+    qa = Database(server.server.url, "qa")
+    opened = open_database("qa", settings, "qa.adapters.migrations", wait)
+    assert opened.check() is True
+    assert reasons == ["no connection", "no schema of this service"]
+    for database in (qa, opened):
+        database.close()
 
 
 def loop_step(loop, stop):

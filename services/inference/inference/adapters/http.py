@@ -20,6 +20,7 @@ from radloop.errors import Busy, Invalid, NotFound
 from radloop.http import authenticated
 from radloop.messages import Message
 from radloop.objects import Objects
+from radloop.objects.serving import Presigned, object_response
 from radloop.references import ObjectRef, Score
 
 _POLL_S = 0.05
@@ -114,8 +115,8 @@ class InferApi:
                 self.require(principal, project_id, *_SEES_PREDICTIONS)
             return {"predictions": [self._shown(prediction, uow) for prediction in found]}
 
-    def volume(self, prediction_id: str, part: str, principal: Principal) -> bytes:
-        """Return the mask or the uncertainty map as NIfTI; an audited view."""
+    def volume(self, prediction_id: str, part: str, principal: Principal, *, presigned: bool) -> Response:
+        """Answer with the mask or the uncertainty map as NIfTI; an audited view."""
         with self._unit_of_work() as uow:
             prediction = self._find(prediction_id, principal, uow)
             ref: ObjectRef | None = getattr(prediction, part)
@@ -123,7 +124,7 @@ class InferApi:
                 raise NotFound(f"{part}-missing", expected=f"a prediction with its {part}", got=prediction.state.value)
             uow.audit(principal.subject, f"view-{part}", prediction.case_id)
             uow.commit()
-        return self._objects.get(ref)
+        return object_response(self._objects, ref, "application/x-nifti", presigned=presigned)
 
     def models(self, project_id: str | None, principal: Principal) -> dict[str, Any]:
         """Return the models of the projects the principal has a role in."""
@@ -261,14 +262,14 @@ def router(api: InferApi) -> APIRouter:
         return api.prediction(prediction_id, principal)
 
     @routes.get("/predictions/{prediction_id}/mask", response_class=Response)
-    def mask(prediction_id: str, principal: Who) -> Response:
+    def mask(prediction_id: str, principal: Who, presigned: Presigned = False) -> Response:
         """Return the label map as NIfTI."""
-        return Response(api.volume(prediction_id, "mask", principal), media_type="application/x-nifti")
+        return api.volume(prediction_id, "mask", principal, presigned=presigned)
 
     @routes.get("/predictions/{prediction_id}/uncertainty", response_class=Response)
-    def uncertainty(prediction_id: str, principal: Who) -> Response:
+    def uncertainty(prediction_id: str, principal: Who, presigned: Presigned = False) -> Response:
         """Return the uncertainty map (entropy in nats) as NIfTI."""
-        return Response(api.volume(prediction_id, "uncertainty", principal), media_type="application/x-nifti")
+        return api.volume(prediction_id, "uncertainty", principal, presigned=presigned)
 
     @routes.get("/models")
     def models(principal: Who, project_id: Annotated[str | None, Query()] = None) -> dict[str, Any]:
