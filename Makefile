@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines demo up test chaos privacy test-unit lint format proto docs benchmark clean
+.PHONY: help bootstrap engines demo up test chaos privacy planes test-unit lint format proto docs benchmark clean
 
 PYTHON := .venv/bin/python
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
@@ -32,6 +32,9 @@ chaos: engines ## Kill processes of two planes on real engines while studies and
 
 privacy: engines ## Search all that reaches the control plane, and the site's logs, for identifiers planted everywhere
 	@RADLOOP_TWO_PLANES=1 $(PYTHON) -m pytest tests/privacy $(ARGS)
+
+planes: engines ## Take the cloud away from two sites that work, and see it catch up
+	@RADLOOP_TWO_PLANES=1 $(PYTHON) -m pytest tests/chaos/test_two_sites.py $(ARGS)
 
 test-unit: bootstrap ## Run the fast tests only: no sockets, no servers, no training
 	@$(PYTHON) -m pytest tests/unit -m "not integration and not e2e and not chaos" $(ARGS)

@@ -3,6 +3,7 @@
 Each is a program of its own that prints a Markdown table; this only runs them and keeps what they print.
 """
 
+import argparse
 import os
 import platform
 import subprocess
@@ -28,7 +29,15 @@ BENCHMARKS = {
 
 def main() -> None:
     """Run what was asked for."""
-    names = sys.argv[1:] or list(BENCHMARKS)
+    meanings = "\n".join(f"  {name:14} {meaning}" for name, meaning in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=f"benchmarks:\n{meanings}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", metavar="benchmark", nargs="*", help="which to run; all when none is named")
+    names = parser.parse_args().names or list(BENCHMARKS)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         sys.exit(f"benchmark-unknown: expected {', '.join(BENCHMARKS)}; got {', '.join(unknown)}")
     TABLES.mkdir(parents=True, exist_ok=True)

@@ -83,12 +83,16 @@ def platform(folder: Path, *arguments: str) -> Iterator[Layout]:
             process.wait()
 
 
+def control_plane(folder: Path) -> contextlib.AbstractContextManager[Layout]:
+    """Run a control plane."""
+    return platform(folder, "--plane", "control", "--engines", "real")
+
+
 @contextmanager
 def two_planes(folder: Path, *, brokers: int = 1) -> Iterator[tuple[Layout, Layout]]:
     """Run a control plane and one site; yield the folders of site and cloud."""
     with ExitStack() as stack:
-        cloud = stack.enter_context(platform(folder / "cloud", "--plane", "control", "--engines", "real"))
-        assert cloud.engines is not None
+        cloud = stack.enter_context(control_plane(folder / "cloud"))
         site = stack.enter_context(join(folder / "site", cloud, site="site-1", brokers=brokers))
         yield site, cloud
 
