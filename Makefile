@@ -24,8 +24,9 @@ demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop an
 up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
+# Two files of tests at a time, in the order of their folders: the long ones begin.
 test: lint engines ## Check the style, then run every test
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
 	@$(PYTHON) tests/chaos/planes_under_fire.py $(ARGS)

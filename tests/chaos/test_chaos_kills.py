@@ -292,5 +292,5 @@ def test_a_withdrawn_study_is_forgotten_and_no_replay_brings_it_back(survived, e
         _wait_for(lambda: _quiet(survived.folder), 120, "the replay")
         assert forgotten(), _places_of(survived, study_key)
     after = _said(survived)
-    assert {topic: after[topic] for topic in MUST_NOT_BE_SAID_AGAIN} == {t: before[t] for t in MUST_NOT_BE_SAID_AGAIN}
+    assert [after.get(topic) for topic in MUST_NOT_BE_SAID_AGAIN] == [before.get(t) for t in MUST_NOT_BE_SAID_AGAIN]
     assert not [topic for topic in after if topic.endswith(".dlq")]

@@ -82,7 +82,7 @@ def test_the_site_itself_holds_what_was_said(exposed: Exposed) -> None:
 
 def test_the_objects_of_the_site_hold_only_what_the_profile_keeps(exposed: Exposed) -> None:
     """Times of day stay, as the profile's option wants them; so do attributes that the standard's list does not name."""
-    kept = ("not in the list", "modality", "Modality", "image type", "photometric")
+    kept = ("not in the list", "modality", "Modality", "image type", "photometric", "wild geometry", "codestream")
     finds = search_all(exposed.search, file_bytes(exposed.layout.objects_folder / "ingest"))
     forbidden = [find for find in finds if find.form != "time" and not any(word in find.origin for word in kept)]
     assert not forbidden, shown(forbidden)

@@ -1,6 +1,7 @@
 """Replicas of one service: killed in a handler, joined by another, at a handler that is slow. Each effect once, in order."""
 
 import math
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
 
 from radloop.events import open_event_log
-from radloop.events.kafka import KafkaAddress
+from radloop.events.kafka import KafkaAddress, consumer
 from radloop.events.kafka.clients import ask_coordinator
 from radloop.events.kafka.topics import KafkaTopics
 from radloop.events.topics import TopicPlan
@@ -156,3 +158,22 @@ def test_a_handler_longer_than_the_session_stays_in_the_group(group):
     wait_for(lambda: sum(map(len, group.done().values())) >= KEYS + 1, "every effect")
     assert len(group.tries("slow:13:x")) == 1
     assert group.done() == group.said
+
+
+def test_a_group_that_joins_again_is_not_lost(kafka, monkeypatch):
+    """Topics come one by one and polls are short: each time the group joins anew, most often not within one poll."""
+    monkeypatch.setattr(consumer, "_WAIT_MS", 5)
+    monkeypatch.setitem(consumer._OPTIONS, "metadata_max_age_ms", 200)
+    topics = [f"joins-{secrets.token_hex(4)}" for _ in range(8)]
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+    group = consumer.KafkaGroupConsumer(KafkaAddress.parse(f"kafka://{kafka.bootstrap}"), topics[0], topics)
+    try:
+        for topic in topics:
+            admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])
+            producer.send(topic, topic.encode(), headers=[]).get(10)
+            wait_for(lambda: group.poll(0.2), f"what was said in {topic}", 20)
+    finally:
+        group.close()
+        producer.close()
+        admin.close()

@@ -146,6 +146,7 @@ class KafkaGroupConsumer(ConsumerRebalanceListener):
 
     def _read_until_closed(self) -> None:
         consumer = make_client(KafkaConsumer, self._address, **_OPTIONS, group_id=self._group)
+        _finish_joins(consumer)
         try:
             consumer.subscribe(self._topics, listener=self)
             commit_at = look_at = 0.0
@@ -224,3 +225,15 @@ def _place(stored: Stored) -> TopicPartition:
 
 def _offsets(due: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
     return {place: OffsetAndMetadata(offset, "", -1) for place, offset in due.items()}
+
+
+def _finish_joins(consumer: KafkaConsumer) -> None:
+    """Let a client that is at joining its group go on with it in the next poll.
+
+    kafka-python 3.0.12 begins to join again when topics change, and forgets it when the poll ends after it was told its part
+    and before it had it: it says it is a member, and the group has lost it. Kafka's own client asks
+    ``rejoinNeededOrPending``.
+    """
+    coordinator = consumer._coordinator
+    need_rejoin = coordinator.need_rejoin
+    coordinator.need_rejoin = lambda: coordinator.rejoining or need_rejoin()
