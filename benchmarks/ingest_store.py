@@ -180,7 +180,9 @@ def measure(program: str, kind: Kind, count: int, associations: int) -> tuple[fl
 
 def attempt(program: str, kind: Kind, count: int, associations: int) -> tuple[float, float] | None:
     """Measure once; None when a sender lost an answer."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, receiver(program, Path(folder)) as (port, pid):
+    scratch = Path.cwd() / ".radloop"  # on a disk; the system's folder for such may be memory
+    scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, receiver(program, Path(folder)) as (port, pid):
         send(port, kind, 5, 0, 1, None)
         context = multiprocessing.get_context("spawn")
         begin = context.Barrier(associations + 1)
