@@ -1,4 +1,4 @@
-"""The whole loop as a person runs it: ``radloop demo``, small, once undisturbed and once interrupted five times.
+"""The whole loop as a person runs it: ``radloop demo``, small, interrupted five times, and by SIGKILL twice of these.
 
 Everything is asserted from what is stored: events, objects, expert masks; nothing is taken from the demo's own word.
 """
@@ -43,6 +43,7 @@ SIZES = ["--patients", "8", "--test", "4", "--validation", "3", "--start", "3", 
 STEPS = ["--initial-steps", "40", "--update-steps", "20"]
 ROUNDS = 2
 BATCH = 4
+OPTIONS = ["--rounds", str(ROUNDS), "--error-share", "0.5"]
 
 
 class Demo:
@@ -247,10 +248,38 @@ def check_lineage(facts: Facts, rounds: int) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A demo that came to its end though it was interrupted five times; its folder and what it said last."""
     folder = tmp_path_factory.mktemp("demo") / "data"
-    with running(folder, "--rounds", str(ROUNDS), "--error-share", "0.5") as demo:
+    draw = random.Random(20)
+    places = [
+        "send the studies by C-STORE: begins",
+        "import the expert labels: begins",
+        f"{training_step(0)}: begins",
+        f"{mining_step(1)}: begins",
+        f"{reading_step(1)}: begins",
+    ]
+    for number, place in enumerate(places):
+        with running(folder, *OPTIONS) as demo:
+            demo.says(place, 300)
+            assert demo.process.poll() is None, demo.text[-2000:]
+            interrupt(demo, draw.uniform(0.0, 2.5), kill=number % 2 == 1)
+    with running(folder, *OPTIONS) as demo:
         assert demo.ended(600) == 0, demo.text[-3000:]
+    assert "Going on where it was." in demo.text
     return folder, demo.text
+
+
+def interrupt(demo: Demo, after_s: float, *, kill: bool) -> None:
+    """Stop the script a moment later: Ctrl-C to its whole group, or SIGKILL to it alone."""
+    try:
+        demo.process.wait(after_s)
+    except subprocess.TimeoutExpired:
+        if kill:
+            demo.process.kill()
+        else:
+            os.killpg(demo.process.pid, signal.SIGINT)
+    code = demo.ended(30)
+    assert code in (0, 130, -signal.SIGKILL), demo.text[-2000:]
 
 
 def test_the_first_line_says_which_images_and_the_last_ones_what_to_type(finished: tuple[Path, str]) -> None:
@@ -261,7 +290,7 @@ def test_the_first_line_says_which_images_and_the_last_ones_what_to_type(finishe
     assert "left in all" in text or "begins" in text
 
 
-def test_nothing_is_lost_or_doubled(finished: tuple[Path, str]) -> None:
+def test_five_interrupts_lose_and_double_nothing(finished: tuple[Path, str]) -> None:
     check_whole(facts_of(finished[0]), ROUNDS)
 
 
@@ -348,43 +377,9 @@ def check_served_model(client: Client, facts: Facts, experts: dict[str, np.ndarr
 def test_a_finished_demo_prints_its_report_again_at_once(finished: tuple[Path, str]) -> None:
     folder, text = finished
     began = time.monotonic()
-    with running(folder, "--rounds", str(ROUNDS), "--error-share", "0.5") as demo:
+    with running(folder, *OPTIONS) as demo:
         assert demo.ended(30) == 0
     assert time.monotonic() - began < 15
     assert "This demo is finished" in demo.text
     headline = next(line for line in text.splitlines() if line.startswith("The model that serves"))
     assert headline in demo.text
-
-
-def test_a_demo_interrupted_five_times_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    draw = random.Random(20)
-    places = [
-        "send the studies by C-STORE: begins",
-        "import the expert labels: begins",
-        f"{training_step(0)}: begins",
-        f"{mining_step(1)}: begins",
-        f"{reading_step(1)}: begins",
-    ]
-    for number, place in enumerate(places):
-        with running(folder, "--rounds", "1", "--cohort", "phantom") as demo:
-            demo.says(place, 300)
-            assert demo.process.poll() is None, demo.text[-2000:]
-            interrupt(demo, draw.uniform(0.0, 2.5), kill=number % 2 == 1)
-    with running(folder, "--rounds", "1", "--cohort", "phantom") as demo:
-        assert demo.ended(600) == 0, demo.text[-3000:]
-    assert "Going on where it was." in demo.text
-    check_whole(facts_of(folder), 1)
-
-
-def interrupt(demo: Demo, after_s: float, *, kill: bool) -> None:
-    """Stop the script a moment later: Ctrl-C to its whole group, or SIGKILL to it alone."""
-    try:
-        demo.process.wait(after_s)
-    except subprocess.TimeoutExpired:
-        if kill:
-            demo.process.kill()
-        else:
-            os.killpg(demo.process.pid, signal.SIGINT)
-    code = demo.ended(30)
-    assert code in (0, 130, -signal.SIGKILL), demo.text[-2000:]
