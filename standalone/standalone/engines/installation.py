@@ -112,7 +112,7 @@ def _stamp(text: str) -> str:
 def _installed(folder: Path, stamp: str) -> Path:
     if not _holds(folder, stamp):
         raise PermanentError(
-            "engine-missing", expected=f"{folder.name} in {FOLDER.name}", got="none, or another", do="scripts/engines"
+            "engine-missing", expected=f"{folder.name} in {FOLDER.name}", got="none, or another", do="run make engines"
         )
     return folder
 
