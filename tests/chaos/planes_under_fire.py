@@ -225,6 +225,7 @@ def main() -> None:
     out = Console()
     out.print(f"chaos with seed {seed}: {options.studies} studies, {options.kills} kills")
     folder = options.keep or Path(tempfile.mkdtemp(prefix="radloop-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o711)
     verdict = run(folder, studies=options.studies, kills=options.kills, rounds=options.rounds, seed=seed, out=out)
     (folder / "verdict.json").write_text(json.dumps(asdict(verdict)))
