@@ -15,17 +15,17 @@ from typing import Any
 
 import httpx
 
-from radloop.auth import Role
 from radloop.errors import RadloopError
 from radloop.events import open_event_log
-from standalone.client import Client, issue_token, operator_token
+from standalone.client import Client, operator_token
 from standalone.demo.cohort import load_cohort, phantom_source
 from standalone.demo.facts import Facts
 from standalone.demo.progress import Board
-from standalone.demo.readers import Reader, Tally
+from standalone.demo.readers import Tally
+from standalone.demo.reading_room import open_reading_room
 from standalone.demo.script import Script, plan_of
 from standalone.demo.sending import Destination
-from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices
+from standalone.demo.state import PROJECT_ID, Choices
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, read_platform
 from standalone.supervisor.process import tethered
@@ -184,7 +184,7 @@ class ReadingRoom:
         facts, tally, stop, reading_ends = Facts(PROJECT_ID), Tally(), Stop(), threading.Event()
         client = TwoPlanesClient(self.site, self.cloud)
         at = read_platform(self.site)
-        readers: list[Reader] = []
+        readers: list[threading.Thread] = []
 
         def check() -> None:
             if tally.failure is not None:
@@ -196,8 +196,8 @@ class ReadingRoom:
                 destination = Destination(at.dicom_host, at.dicom_port, at.dicom_ae_title)
                 script = Script(self.choices, self.cohort, client, destination, log, facts, board, stop, tally, check)
                 script.prepare()
+                readers = open_reading_room(at.url, self.site, self.choices, script.expert, tally, reading_ends)
                 script.import_labels()
-                readers = self._readers(at.url, script, tally, reading_ends)
                 script.watch_training(0)
                 for number in range(1, self.choices.rounds + 1):
                     script.watch_mining(number)
@@ -210,25 +210,6 @@ class ReadingRoom:
             self.acknowledged += tally.acknowledged
             client.close()
             log.close()
-
-    def _readers(self, url: str, script: Script, tally: Tally, stop: threading.Event) -> list[Reader]:
-        roles = [(reader, Role.READER) for reader in READERS] + [(REVIEWER, Role.REVIEWER)]
-        readers = []
-        for subject, role in roles:
-            client = Client(url, issue_token(self.site, subject, {PROJECT_ID: (role,)}))
-            reader = Reader(
-                subject,
-                client,
-                PROJECT_ID,
-                script.expert,
-                seed=self.choices.seed,
-                error_share=self.choices.error_share,
-                tally=tally,
-                stop=stop,
-            )
-            reader.start()
-            readers.append(reader)
-        return readers
 
 
 def processes(layout: Layout) -> list[dict[str, Any]]:

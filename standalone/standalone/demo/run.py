@@ -13,23 +13,23 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from radloop.auth import Role
 from radloop.events import open_event_log
 from radloop.objects import open_objects
 from radloop.references import ObjectRef
-from standalone.client import Client, issue_token, operator_token
+from standalone.client import Client, operator_token
 from standalone.commands.options import console
 from standalone.demo.cohort import Cohort, Source, load_cohort
 from standalone.demo.facts import Facts
 from standalone.demo.hosting import running_platform
 from standalone.demo.progress import Board
 from standalone.demo.project import SEGMENTS
-from standalone.demo.readers import Reader, Tally
+from standalone.demo.readers import Tally
+from standalone.demo.reading_room import open_reading_room
 from standalone.demo.report import Report, make_report
 from standalone.demo.script import REPORT, START, Interrupted, Script, plan_of
 from standalone.demo.sending import Destination
 from standalone.demo.sources import choose_source
-from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, Choices, check_same, remember, remembered
+from standalone.demo.state import PROJECT_ID, Choices, check_same, remember, remembered
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, Platform
 from standalone.setup import Engines
@@ -127,8 +127,8 @@ def _run_on(
     reading_ends = threading.Event()
     try:
         script.prepare()
+        readers = open_reading_room(platform.url, layout, choices, script.expert, tally, reading_ends)
         script.import_labels()
-        readers = _readers(platform, layout, choices, script, tally, reading_ends)
         script.watch_training(0)
         for number in range(1, choices.rounds + 1):
             script.watch_mining(number)
@@ -184,28 +184,6 @@ def report_of(
         said=source.said,
         attribution=source.attribution,
     )
-
-
-def _readers(
-    platform: Platform, layout: Layout, choices: Choices, script: Script, tally: Tally, stop: threading.Event
-) -> list[Reader]:
-    roles = [(reader, Role.READER) for reader in READERS] + [(REVIEWER, Role.REVIEWER)]
-    readers = []
-    for subject, role in roles:
-        token = issue_token(layout, subject, {PROJECT_ID: (role,)})
-        reader = Reader(
-            subject,
-            Client(platform.url, token),
-            PROJECT_ID,
-            script.expert,
-            seed=choices.seed,
-            error_share=choices.error_share,
-            tally=tally,
-            stop=stop,
-        )
-        reader.start()
-        readers.append(reader)
-    return readers
 
 
 @contextmanager

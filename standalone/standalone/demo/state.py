@@ -11,6 +11,7 @@ from standalone.layout import Layout
 PROJECT_ID = "hippocampus"
 READERS = ("demo-reader-1", "demo-reader-2", "demo-reader-3")
 REVIEWER = "demo-reviewer"
+SENIOR = "demo-senior"
 
 
 @dataclass(frozen=True)
