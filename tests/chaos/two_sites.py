@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def main() -> None:
             faults["mirrored"] = _named("mirrored", mirrored(seen, at_cloud, outgoing_topics(), incoming_topics()))
             faults["ids"] = _named("clash", clashes(at_cloud))
             faults = {name: found for name, found in faults.items() if found}
-            with Client(read_platform(cloud).url, operator_token(cloud)) as client:
+            with closing(Client(read_platform(cloud).url, operator_token(cloud))) as client:
                 models = client.get("/control-plane/v1/models", project_id=PROJECT_ID)["models"]
     verdict = {
         "seconds": time.monotonic() - began,

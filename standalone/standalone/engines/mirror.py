@@ -16,6 +16,9 @@ from standalone.supervisor.process import Program
 
 CONTROL_PLANE = "control-plane"
 
+_OUTAGE_MS = 14 * 24 * 3600 * 1000
+"""Longest time the other plane may be away before the mirror needs a restart."""
+
 
 def outgoing_topics() -> tuple[str, ...]:
     """Return the topics a site says that may leave it."""
@@ -105,6 +108,9 @@ class Mirror:
         for cluster in (here, there):
             # Only with its target's name in front is this heeded. What is mirrored twice after a crash is a repeat to the inbox.
             found[f"{cluster}.offset.flush.interval.ms"] = "1000"
+            # A worker that cannot ask its group for so long leaves it, and may then wait an hour before it looks again though
+            # the cluster is back. It is alone in its group: nobody waits for it meanwhile.
+            found[f"{cluster}.rebalance.timeout.ms"] = str(_OUTAGE_MS)
         return found | {f"{there}.{name}": value for name, value in self.security.items()}
 
 
