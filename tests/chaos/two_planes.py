@@ -21,7 +21,7 @@ from standalone.client import Client, operator_token
 from standalone.demo.cohort import load_cohort, phantom_source
 from standalone.demo.facts import Facts
 from standalone.demo.progress import Board
-from standalone.demo.readers import Tally
+from standalone.demo.readers import Person, Tally
 from standalone.demo.reading_room import open_reading_room
 from standalone.demo.script import Script, plan_of
 from standalone.demo.sending import Destination
@@ -184,7 +184,7 @@ class ReadingRoom:
         facts, tally, stop, reading_ends = Facts(PROJECT_ID), Tally(), Stop(), threading.Event()
         client = TwoPlanesClient(self.site, self.cloud)
         at = read_platform(self.site)
-        readers: list[threading.Thread] = []
+        readers: list[Person] = []
 
         def check() -> None:
             if tally.failure is not None:

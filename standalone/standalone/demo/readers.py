@@ -42,8 +42,46 @@ class Tally:
             return dict(self._counts)
 
 
-class Reader(threading.Thread):
-    """One reader at work until told to stop.
+class Person(threading.Thread):
+    """Somebody who works by the public APIs until told to stop: step after step, with a pause when there is nothing to do.
+
+    Parameters
+    ----------
+    subject
+        Who it is.
+    pause_s
+        Between two looks for work.
+    tally
+        Told what stopped them.
+    stop
+        Ends the work after the step at hand.
+    """
+
+    def __init__(self, subject: str, pause_s: float, tally: Tally, stop: threading.Event) -> None:
+        super().__init__(name=subject, daemon=True)
+        self._pause_s, self._tally, self._ending = pause_s, tally, stop
+
+    def step(self) -> bool:
+        """Do what there is; return whether to look again at once."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Work, look again, go home."""
+        while not self._ending.is_set():
+            try:
+                busy = self.step()
+            except (TemporaryError, Conflict):
+                # The service restarts, or somebody else was first meanwhile: look again.
+                busy = False
+            except Exception as error:
+                self._tally.failure = error
+                return
+            if not busy:
+                self._ending.wait(self._pause_s)
+
+
+class Reader(Person):
+    """One reader.
 
     Parameters
     ----------
@@ -75,25 +113,16 @@ class Reader(threading.Thread):
         tally: Tally,
         stop: threading.Event,
     ) -> None:
-        super().__init__(name=subject, daemon=True)
+        super().__init__(subject, PAUSE_S, tally, stop)
         self._subject, self._client, self._project_id, self._expert = subject, client, project_id, expert
-        self._seed, self._error_share, self._tally, self._ending = seed, error_share, tally, stop
+        self._seed, self._error_share = seed, error_share
 
-    def run(self) -> None:
-        """Read task after task."""
-        while not self._ending.is_set():
-            try:
-                task = self._client.post("/labeling/v1/tasks/next", {"project_id": self._project_id})
-                if task is None:
-                    self._ending.wait(PAUSE_S)
-                else:
-                    self.read(task)
-            except (TemporaryError, Conflict):
-                # The service restarts, or the task was superseded or leased by somebody else meanwhile: look again.
-                self._ending.wait(PAUSE_S)
-            except Exception as error:
-                self._tally.failure = error
-                return
+    def step(self) -> bool:
+        """Read the next task, if there is one."""
+        task = self._client.post("/labeling/v1/tasks/next", {"project_id": self._project_id})
+        if task is not None:
+            self.read(task)
+        return task is not None
 
     def read(self, task: Mapping[str, Any]) -> None:
         """Look at the image, draw, submit.

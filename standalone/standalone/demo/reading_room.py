@@ -4,7 +4,7 @@ import threading
 
 from radloop.auth import Role
 from standalone.client import Client, issue_token
-from standalone.demo.readers import Expert, Reader, Tally
+from standalone.demo.readers import Expert, Person, Reader, Tally
 from standalone.demo.reviewer import Reviewer
 from standalone.demo.state import PROJECT_ID, READERS, REVIEWER, SENIOR, Choices
 from standalone.layout import Layout
@@ -12,7 +12,7 @@ from standalone.layout import Layout
 
 def open_reading_room(
     url: str, layout: Layout, choices: Choices, expert: Expert, tally: Tally, stop: threading.Event
-) -> list[threading.Thread]:
+) -> list[Person]:
     """Start everybody, each with a token of their own; ``stop`` ends their work.
 
     Parameters
@@ -32,7 +32,7 @@ def open_reading_room(
     def client_of(subject: str, role: Role) -> Client:
         return Client(url, issue_token(layout, subject, {PROJECT_ID: (role,)}))
 
-    people: list[threading.Thread] = [
+    people: list[Person] = [
         Reader(
             subject,
             client_of(subject, role),

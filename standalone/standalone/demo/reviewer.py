@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from radloop.errors import Conflict, PermanentError, TemporaryError
+from radloop.errors import PermanentError
 from radloop.imaging import Volume, dice, read_nifti, same_geometry
 from standalone.client import Client
-from standalone.demo.readers import Expert, Tally
+from standalone.demo.readers import Expert, Person, Tally
 
 PAUSE_S = 1.0
 GOOD_DICE = 0.85
 """Dice with the expert mask, of every segment, from which on a label is approved."""
 
 
-class Reviewer(threading.Thread):
+class Reviewer(Person):
     """Approves or returns the labels that are held for a reviewer, until told to stop.
 
     Parameters
@@ -41,23 +41,15 @@ class Reviewer(threading.Thread):
     def __init__(
         self, subject: str, client: Client, project_id: str, expert: Expert, *, tally: Tally, stop: threading.Event
     ) -> None:
-        super().__init__(name=subject, daemon=True)
+        super().__init__(subject, PAUSE_S, tally, stop)
         self._client, self._project_id, self._expert = client, project_id, expert
-        self._tally, self._ending = tally, stop
 
-    def run(self) -> None:
-        """Look for what is held, decide, look again."""
-        while not self._ending.is_set():
-            try:
-                held = self._client.get("/qa/v1/reviews", project_id=self._project_id, state="held-for-reviewer")
-                for review in held["reviews"]:
-                    self.decide(review)
-            except (TemporaryError, Conflict):
-                pass  # the service restarts, or a label was decided on meanwhile: look again
-            except Exception as error:
-                self._tally.failure = error
-                return
-            self._ending.wait(PAUSE_S)
+    def step(self) -> bool:
+        """Decide on all that is held."""
+        held = self._client.get("/qa/v1/reviews", project_id=self._project_id, state="held-for-reviewer")
+        for review in held["reviews"]:
+            self.decide(review)
+        return False
 
     def decide(self, review: Mapping[str, Any]) -> None:
         """Approve the label that is nearest to what an expert would draw, or return the newest."""
