@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -99,13 +99,16 @@ def main() -> None:
             say("and has caught up")
             seen, at_cloud = [evidence(site) for site in sites], evidence(cloud)
             faults = {
-                name: site_faults(plane, accepted=room.studies, acknowledged=room.acknowledged)
+                f"{name}: {check}": found
                 for name, plane, room in zip(SITES, seen, rooms, strict=True)
+                for check, found in site_faults(plane, accepted=room.studies, acknowledged=room.acknowledged).items()
             }
-            faults["cloud"] = _named("nothing waits", nothing_waits(at_cloud))
-            faults["mirrored"] = _named("mirrored", mirrored(seen, at_cloud, outgoing_topics(), incoming_topics()))
-            faults["ids"] = _named("clash", clashes(at_cloud))
-            faults = {name: found for name, found in faults.items() if found}
+            together = {
+                "nothing waits in the cloud": nothing_waits(at_cloud),
+                "mirrored": mirrored(seen, at_cloud, outgoing_topics(), incoming_topics()),
+                "ids": clashes(at_cloud),
+            }
+            faults |= {check: found for check, found in together.items() if found}
             with closing(Client(read_platform(cloud).url, operator_token(cloud))) as client:
                 models = client.get("/control-plane/v1/models", project_id=PROJECT_ID)["models"]
     verdict = {
@@ -117,10 +120,6 @@ def main() -> None:
     }
     (folder / "verdict.json").write_text(json.dumps(verdict))
     out.print_json(data=verdict)
-
-
-def _named(name: str, faults: list[str]) -> Mapping[str, list[str]]:
-    return {name: faults} if faults else {}
 
 
 def _behind(sites: list[Layout], cloud: Layout) -> list[str]:
