@@ -87,6 +87,19 @@ def test_an_upload_taken_for_abandoned_is_sent_again(objects, client, prefix, mo
     assert sum(aborted) == 1 and uploads(client, prefix) == []
 
 
+def test_an_upload_that_ended_meanwhile_is_not_counted(objects, client, prefix, monkeypatch):
+    client.create_multipart_upload(Bucket="radloop", Key=f"{prefix}/left")
+    abort = objects._client.abort_multipart_upload
+
+    def after_another_sweep(**upload):
+        abort(**upload)
+        return abort(**upload)
+
+    monkeypatch.setattr(objects._client, "abort_multipart_upload", after_another_sweep)
+    assert objects.abort_unfinished("", datetime.now(UTC) + timedelta(hours=1)) == 0
+    assert uploads(client, prefix) == []
+
+
 def test_a_part_that_fails_ends_the_upload(objects, client, prefix, monkeypatch):
     def refuse(**_part):
         raise ConnectionError

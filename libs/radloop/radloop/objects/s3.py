@@ -6,6 +6,7 @@ metadata and is verified on every read. Large objects go in parts, see `radloop.
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -137,16 +138,19 @@ class S3Objects:
 
     def abort_unfinished(self, prefix: str, before: datetime) -> int:
         """Abort the uploads in parts that killed writers left under a prefix before a time; return how many."""
+        aborted = 0
         with in_our_words():
-            uploads = abandoned(self._client, self._bucket, self._prefix + prefix, before)
-            for each in uploads:
-                self._client.abort_multipart_upload(**each)
+            for each in abandoned(self._client, self._bucket, self._prefix + prefix, before):
+                # Ended since it was listed, by its writer or by another sweep: nothing is left of it either way.
+                with suppress(self._client.exceptions.NoSuchUpload):
+                    self._client.abort_multipart_upload(**each)
+                    aborted += 1
             marks = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=f"{self._prefix}{_DISCARDING}"
             )
             for mark in (mark for page in marks for mark in page.get("Contents", []) if _is_stale(mark)):
                 self._client.delete_object(Bucket=self._bucket, Key=mark["Key"])
-        return len(uploads)
+        return aborted
 
     def check(self) -> None:
         """Return when the bucket answers to these keys."""
