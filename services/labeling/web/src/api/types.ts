@@ -1,0 +1,166 @@
+/** What the services answer, field by field as their OpenAPI documents say. Axes of shapes and indices: (i, j, k). */
+
+export type RoleName = "reader" | "reviewer" | "project-lead" | "site-admin" | "auditor";
+
+export interface Me {
+  subject: string;
+  name: string;
+  pseudonym: string;
+  roles: Record<string, RoleName[]>;
+  sign_in: "token" | "oidc";
+  projects: { project_id: string; project_version: number; roles: RoleName[] }[];
+}
+
+export type TaskState =
+  | "open" | "leased" | "submitted" | "returned" | "approved" | "skipped" | "superseded" | "cancelled";
+export type ReadingKind = "first" | "second" | "adjudication";
+
+export interface WorklistRow {
+  task_id: string;
+  case_id: string;
+  state: TaskState;
+  reading: ReadingKind;
+  round_number: number;
+  rank: number;
+  priority: number;
+  reasons: string[];
+  score: number | null;
+  created_at: string;
+  attempt: number;
+  returned: string[];
+  held_by: "" | "you" | "somebody-else";
+  blind: boolean;
+  modality: string;
+  shape: number[];
+  draft_sequence: number;
+  reported_by_reader: boolean;
+}
+
+export interface Lease {
+  lease_id: string;
+  expires_at: string;
+  lease_s: number;
+}
+
+export interface Task {
+  task_id: string;
+  case_id: string;
+  study_key: string;
+  project_id: string;
+  state: TaskState;
+  reading: ReadingKind;
+  round_number: number;
+  rank: number;
+  reasons: string[];
+  score: number | null;
+  returned: string[];
+  attempt: number;
+  blind: boolean;
+  proposal_available: boolean;
+  uncertainty_available: boolean;
+  label_version_ids: string[];
+  held_by: "" | "you" | "somebody-else";
+  lease: Lease | null;
+  draft_sequence: number;
+  case: { modality: string; quantity: string; channels: number; shape: number[]; spacing_mm: number[]; affine_lps: number[] } | null;
+  created_at: string;
+}
+
+export interface Segment {
+  value: number;
+  name: string;
+  color: string;
+  always_present: boolean;
+  type: { value: string; scheme: string; meaning: string };
+}
+
+export interface ProjectSegments {
+  project_id: string;
+  project_version: number;
+  lease_s: number;
+  overlapping_segments: boolean;
+  segments: Segment[];
+}
+
+export interface Frames {
+  study_instance_uid: string;
+  series_instance_uid: string;
+  slices: { sop_instance_uid: string; frame: number }[];
+  rows: number;
+  columns: number;
+  bits_allocated: number;
+  signed: boolean;
+  slopes: number[];
+  intercepts: number[];
+  affine_lps: number[];
+  shape: [number, number, number];
+  spacing_mm: [number, number, number];
+  modality: string;
+  quantity: string;
+  channels: number;
+  window: { center: number; width: number };
+  presets: { name: string; center: number; width: number }[];
+  phase: number;
+  phase_count: number;
+}
+
+export interface Doubt {
+  index: [number, number, number];
+  lps_mm: [number, number, number];
+  entropy_nats: number;
+  volume_ml: number;
+  segment: number;
+}
+
+export interface Version {
+  label_version_id: string;
+  reader: string;
+  mine: boolean;
+  made_at: string;
+  kind: "saved" | "submitted" | "imported";
+  attempt: number;
+  volumes_ml: Record<string, number>;
+  changed_voxels: Record<string, { added: number; removed: number }> | null;
+  started_from_model: boolean;
+  active_time_s: number;
+  project_version: number;
+}
+
+export interface LabelMade {
+  label_version_id: string;
+  case_id: string;
+  task_id: string;
+  digest: string;
+}
+
+export interface Review {
+  review_id: string;
+  project_id: string;
+  case_id: string;
+  study_key: string;
+  task_id: string;
+  state: string;
+  doubts: string[];
+  approved_label: string;
+  round_id: string;
+  sequence: number;
+  created_at?: string | null;
+  labels?: ReviewedLabel[];
+}
+
+export interface ReviewedLabel {
+  label_version_id: string;
+  task_id: string;
+  reader: string;
+  source: string;
+  reading: string;
+  attempt: number;
+  outcome: string;
+  returned_for: string[];
+  comment: string;
+  pin?: { index: [number, number, number] } | null;
+  findings: { reason: string; severity: string; segment: number; numbers: Record<string, number> }[];
+  prediction_dice: Record<string, number>;
+  agreement: Record<string, number>;
+  mean_agreement: number | null;
+}
