@@ -9,7 +9,9 @@ from ingest import handlers
 from ingest.adapters.cleaning import load_profile
 from ingest.adapters.dimse import DicomDoor
 from ingest.adapters.forming import Forgetting, Forming
+from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
+from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
@@ -19,6 +21,7 @@ from ingest.adapters.resealing import Resealing
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.sql import SqlIngestUnitOfWork
 from ingest.adapters.vault import Vault
+from ingest.adapters.viewing import Views
 from ingest.adapters.wire import make_wire
 from ingest.domain.keys import KeyRing
 from ingest.domain.messages import AdoptSiteKeys
@@ -61,6 +64,11 @@ def build(settings: IngestSettings) -> Service:
 
     def keys() -> KeyRing:
         return site_key.ring
+
+    def note_view(subject: str, series_key: str) -> None:
+        with unit_of_work() as uow:
+            uow.audit(subject, "view", series_key)
+            uow.commit()
 
     bound = bind(shared.site, keys, time.time)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
@@ -109,6 +117,7 @@ def build(settings: IngestSettings) -> Service:
         routers=[
             router,
             keys_router,
+            make_frames_router(FrameIndex(database), objects, Views(note_view, time.time)),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         workers=[

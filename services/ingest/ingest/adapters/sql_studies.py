@@ -50,7 +50,8 @@ def _reference(row: Any) -> ObjectRef:
     return ObjectRef(row.object_key, row.object_digest, row.object_size)
 
 
-def _instance(row: Any) -> Instance:
+def stored_instance(row: Any) -> Instance:
+    """Read a row of the table of instances."""
     return Instance(row.sop_key, row.series_key, row.study_key, _reference(row), header_from_json(row.header))
 
 
@@ -159,7 +160,7 @@ class SqlInstances:
 
     def get(self, sop_key: str) -> Instance | None:
         row = self._connection.execute(_GET_INSTANCE, {"key": sop_key}).first()
-        return None if row is None else _instance(row)
+        return None if row is None else stored_instance(row)
 
     def add(self, instance: Instance, generation: int) -> None:
         row = {
@@ -173,7 +174,7 @@ class SqlInstances:
 
     def of_study(self, study_key: str) -> list[tuple[int, Instance]]:
         query = sa.select(INSTANCES).where(INSTANCES.c.study_key == study_key).order_by(INSTANCES.c.generation)
-        return [(row.generation, _instance(row)) for row in self._connection.execute(query)]
+        return [(row.generation, stored_instance(row)) for row in self._connection.execute(query)]
 
     def note_difference(self, sop_key: str, keywords: Sequence[str], at: float) -> None:
         self._connection.execute(DIFFERENCES.insert().values(sop_key=sop_key, keywords=json.dumps(keywords), at=at))

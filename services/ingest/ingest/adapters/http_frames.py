@@ -1,0 +1,145 @@
+"""DICOMweb, reading: WADO-RS of frames and metadata (PS3.18 section 10.4) under pseudonymous UIDs.
+
+Frames are decoded here, so that a browser needs no codec. Paths and answers are told in the service's page in docs.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import JSONResponse
+
+from ingest.adapters.accepting import NotAcceptable, as_multipart, require_json
+from ingest.adapters.frame_index import FrameIndex, Gone, withdrawn
+from ingest.adapters.frames import TRANSFER_SYNTAX_UID, attributes_of, frame_of
+from ingest.adapters.viewing import Views
+from ingest.domain.model import Instance
+from radloop.auth import Principal
+from radloop.errors import Invalid, NotFound, RadloopError
+from radloop.http import authenticated
+from radloop.objects import Objects
+
+FRESH_S = 60
+"""How long a browser may show a frame again without asking, in seconds; then the entity tag saves the bytes."""
+MOST_BYTES = 256 << 20
+"""Largest answer with several frames; it is put together in memory."""
+
+_OCTETS = f"application/octet-stream; transfer-syntax={TRANSFER_SYNTAX_UID}"
+_SERIES = "/studies/{study}/series/{series}"
+_STATUS: dict[type[RadloopError], int] = {Gone: 410, NotAcceptable: 406}
+
+Asking = Annotated[Principal, Depends(authenticated)]
+Accept = Annotated[str | None, Header()]
+
+
+def make_frames_router(index: FrameIndex, objects: Objects, views: Views) -> APIRouter:
+    """Return the endpoints of DICOMweb that read."""
+    router = APIRouter(prefix="/dicom-web")
+
+    def read(instance: Instance) -> bytes:
+        try:
+            return objects.get(instance.object)
+        except NotFound:
+            if index.gone(instance.study_key):
+                raise withdrawn() from None  # between the look at the index and this one
+            raise
+
+    def frames_of(principal: Principal, path: tuple[str, str, str], frames: str, request: Request) -> Response:
+        numbers = _numbers(frames)
+        multipart = as_multipart(request.headers.get("accept"), len(numbers))
+        instance = index.instance(principal, *path)
+        _check(instance, numbers)
+        views.seen(principal.subject, instance.series_key)
+        tag = (
+            f'"{instance.object.digest.rpartition(":")[2][:32]}-{"m" if multipart else "s"}-{frames.replace(",", ".")}"'
+        )
+        headers = {
+            "ETag": tag,
+            "Cache-Control": f"private, max-age={FRESH_S}",
+            "Vary": "Accept, Authorization, Cookie",
+        }
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        data = read(instance)
+        parts = [frame_of(data, instance.header, number) for number in numbers]
+        if multipart:
+            body, content_type = _multipart(parts)
+        else:
+            (body,), content_type = parts, _OCTETS
+        return Response(body, headers=headers | {"Content-Type": content_type})
+
+    def metadata_of(principal: Principal, study: str, series: str, accept: str | None) -> Response:
+        require_json(accept)
+        instances = index.series(principal, study, series)
+        views.seen(principal.subject, series)
+        found: list[dict[str, Any]] = [attributes_of(read(instance), instance.header) for instance in instances]
+        return JSONResponse(found, media_type="application/dicom+json", headers={"Cache-Control": "no-store"})
+
+    @router.get(f"{_SERIES}/instances/{{instance}}/frames/{{frames}}", response_class=Response, responses=_FRAMES_DOCS)
+    def get_frames(
+        request: Request, principal: Asking, study: str, series: str, instance: str, frames: str
+    ) -> Response:
+        """Frames (from 1, separated by commas) of an instance, decoded: Explicit VR Little Endian, native."""
+        return _answered(partial(frames_of, principal, (study, series, instance), frames, request))
+
+    @router.get(f"{_SERIES}/metadata", response_class=Response, responses=_METADATA_DOCS)
+    def get_metadata(principal: Asking, study: str, series: str, accept: Accept = None) -> Response:
+        """Attributes of all instances of a series as DICOM JSON, without pixel data."""
+        return _answered(partial(metadata_of, principal, study, series, accept))
+
+    return router
+
+
+def _answered(answer: Callable[[], Response]) -> Response:
+    """Answer; the two statuses that only DICOMweb has are not in the table all services share."""
+    try:
+        return answer()
+    except (Gone, NotAcceptable) as error:
+        return JSONResponse(error.as_dict(), _STATUS[type(error)])
+
+
+def _numbers(frames: str) -> list[int]:
+    parts = frames.split(",")
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        raise Invalid("frames-unreadable", expected="frame numbers from 1, separated by commas", got="something else")
+    return [int(part) for part in parts]
+
+
+def _check(instance: Instance, numbers: Sequence[int]) -> None:
+    header = instance.header
+    if not all(1 <= number <= header.frames for number in numbers):
+        raise NotFound("frame-unknown", expected=f"frame numbers from 1 to {header.frames}", got="others")
+    size = header.rows * header.columns * header.samples_per_pixel * header.bits_allocated // 8
+    if len(numbers) > 1 and len(numbers) * size > MOST_BYTES:
+        raise Invalid(
+            "frames-too-large",
+            expected=f"at most {MOST_BYTES} bytes of frames at a time",
+            got=f"{len(numbers) * size}",
+            do="ask for fewer frames at a time",
+        )
+
+
+def _multipart(parts: Sequence[bytes]) -> tuple[bytes, str]:
+    """Put frames together, in order (PS3.18 section 8.6.1.2, RFC 2387)."""
+    boundary = uuid.uuid4().hex
+    pieces: list[bytes] = []
+    for part in parts:
+        head = f"\r\n--{boundary}\r\nContent-Type: {_OCTETS}\r\nContent-Length: {len(part)}\r\n\r\n"
+        pieces += (head.encode(), part)
+    pieces.append(f"\r\n--{boundary}--\r\n".encode())
+    return b"".join(pieces)[2:], f'multipart/related; type="application/octet-stream"; boundary={boundary}'
+
+
+_FRAMES_DOCS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The frames.", "content": {"multipart/related": {}, "application/octet-stream": {}}},
+    304: {"description": "The frames that the entity tag stands for."},
+    406: {"description": "Nothing that the Accept header names can be given."},
+    410: {"description": "The study was withdrawn."},
+}
+_METADATA_DOCS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "One object for each instance.", "content": {"application/dicom+json": {}}},
+    406: {"description": "Nothing that the Accept header names can be given."},
+    410: {"description": "The study was withdrawn."},
+}
