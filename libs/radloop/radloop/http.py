@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from radloop.auth import Authenticator, Principal
+from radloop.browser import COOKIE, SECURITY_HEADERS, Browser
 from radloop.errors import (
     Conflict,
     Forbidden,
@@ -34,8 +35,6 @@ STATUS: dict[type[RadloopError], int] = {
     RadloopError: 500,
 }
 
-COOKIE = "radloop_token"
-
 Check = Callable[[], bool | str]
 """True when ready; else False, or in words why not."""
 
@@ -52,13 +51,17 @@ def create_http(title: str, authenticator: Authenticator, checks: Mapping[str, C
     checks : Mapping[str, Check]
         Named checks behind ``/readyz``; all must be true.
     """
-    app = FastAPI(title=title, version="1", docs_url="/docs", redoc_url=None)
+    # FastAPI's pages about an API load scripts from elsewhere, which a browser is told not to do here.
+    app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
     app.state.authenticator = authenticator
+    app.add_middleware(Browser)
 
     @app.exception_handler(RadloopError)
     def on_error(_request: Request, error: RadloopError) -> JSONResponse:
         status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
         headers = {"Retry-After": str(max(1, round(error.delay_s)))} if isinstance(error, TemporaryError) else {}
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(error.as_dict(), status_code=status, headers=headers)
 
     @app.exception_handler(RequestValidationError)
@@ -66,13 +69,14 @@ def create_http(title: str, authenticator: Authenticator, checks: Mapping[str, C
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         body = Invalid("request-invalid", expected=first["msg"], got=f"something else in {place}").as_dict()
-        return JSONResponse(body | {"do": "see /docs for this service's API"}, status_code=422)
+        return JSONResponse(body | {"do": "see what /openapi.json says of this call"}, status_code=422)
 
     @app.exception_handler(Exception)
     def on_unknown(_request: Request, error: Exception) -> JSONResponse:
         log.error("request failed", cause=error)
         body = {"error": "internal", "expected": "", "got": type(error).__name__, "do": "see the service's log"}
-        return JSONResponse(body, status_code=500)
+        # Answered outside of every middleware.
+        return JSONResponse(body, status_code=500, headers=SECURITY_HEADERS | {"cache-control": "no-store"})
 
     @app.get("/livez", include_in_schema=False)
     def livez() -> dict[str, str]:
@@ -99,7 +103,10 @@ def authenticated(request: Request) -> Principal:
     ------
     Unauthenticated
         When there is no valid token.
+    TemporaryError
+        When the identity provider is away and nobody else can say.
     """
+    authenticator: Authenticator = request.app.state.authenticator
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.cookies.get(COOKIE, "")
@@ -108,6 +115,6 @@ def authenticated(request: Request) -> Principal:
             "unauthenticated",
             expected="the header Authorization: Bearer <token>",
             got="no token",
-            do="make one with `radloop token`",
+            do=authenticator.how,
         )
-    return request.app.state.authenticator.authenticate(token)
+    return authenticator.authenticate(token)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from radloop.errors import PermanentError
@@ -49,7 +49,16 @@ class SharedSettings(BaseSettings):
     """Host and port of Triton's gRPC endpoint."""
 
     auth_url: str
-    """Identity: token:<file with the site's secret>."""
+    """Identity: token:<file with the site's secret>, or oidc+https://<issuer>?audience=...&client_id=...[&roles_claim=roles]."""
+
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#]+)?$")
+    """Address browsers use, e.g. https://radloop.example.org: where an identity provider sends them back to."""
+
+    client_secret: SecretStr = SecretStr("")
+    """Secret of the client that browsers sign in with; empty for a public client."""
+
+    session_secret: SecretStr = SecretStr("")
+    """Signs what a browser keeps while it signs in, 32 characters or more, the same in all replicas; empty makes one."""
 
     http_host: str = "127.0.0.1"
     """Address the service's HTTP API listens on."""

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from labeling.adapters import housekeeping, http
+from labeling.adapters import housekeeping, http, http_me
 from labeling.adapters.api import Api, Limits
 from labeling.adapters.clock import SystemClock
 from labeling.adapters.references import needed
@@ -16,6 +16,7 @@ from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble, open_database
+from radloop.session import session_router
 
 _HOUSEKEEPING_S = 5.0
 
@@ -43,6 +44,8 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
         unit_of_work=unit_of_work,
         routers=[
             http.router(Api(dispatcher, unit_of_work, objects, time, limits)),
+            http_me.router(unit_of_work),
+            session_router(shared, "labeling"),
             sweep_router(Sweeper("labeling", objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         checks={"objects": partial(answers, objects)},

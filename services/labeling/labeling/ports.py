@@ -38,6 +38,10 @@ class Projects(Protocol):
         """Return the project, or None."""
         ...
 
+    def all(self) -> Sequence[Project]:
+        """Return all projects, in order of id."""
+        ...
+
     def put(self, project: Project) -> None:
         """Keep this version in place of the former."""
         ...

@@ -39,6 +39,16 @@ ENDPOINTS = {
     ("GET", "/v1/projects/{project_id}/segments"): (EVERYBODY, {}),
     # The site's own administrator may, of all projects; those of one project may not.
     ("POST", "/v1/objects/sweep"): (set(), {"json": {"dry_run": True}}),
+    # Of oneself: whoever has a token, with whatever roles.
+    ("GET", "/v1/me"): (EVERYBODY, {}),
+}
+
+PUBLIC = {
+    # How one gets in and out; without a cookie there is nothing to refresh and nothing to forget.
+    ("GET", "/session/sign-in"): 200,
+    ("GET", "/session/callback"): 404,
+    ("POST", "/session/refresh"): 401,
+    ("POST", "/session/sign-out"): 200,
 }
 
 
@@ -53,7 +63,13 @@ def ids(site, ada) -> dict[str, str]:
 
 def test_the_table_has_every_endpoint(site) -> None:
     paths = site.http.get("/openapi.json").json()["paths"]
-    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(ENDPOINTS)
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == ENDPOINTS.keys() | PUBLIC.keys()
+
+
+@pytest.mark.parametrize("method, path", PUBLIC)
+def test_the_doors_answer_everybody_alike(site, method, path) -> None:
+    for headers in ({}, site.headers("zoe", Role.SITE_ADMIN, project="*")):
+        assert site.http.request(method, path, headers=headers).status_code == PUBLIC[method, path]
 
 
 @pytest.mark.parametrize("method, path", ENDPOINTS)
@@ -83,6 +99,9 @@ def test_nobody_without_a_token_or_with_another_projects(site, ids, method, path
     assert site.http.request(method, place, headers=forged, **request).status_code == 401
     elsewhere = site.headers("zoe", *Role, project="q")
     response = site.http.request(method, place, headers=elsewhere, **request)
+    if path == "/v1/me":
+        assert response.json()["roles"] == {"*": [], "q": sorted(Role)} and response.json()["projects"] == []
+        return
     assert (response.status_code, response.json()["error"]) == (403, "forbidden")
 
 

@@ -63,6 +63,9 @@ class FakeProjects:
     def get(self, project_id: str) -> Any:
         return self.rows.get(project_id)
 
+    def all(self) -> list[Any]:
+        return [self.rows[project_id] for project_id in sorted(self.rows)]
+
     def put(self, project: Any) -> None:
         self.rows[project.project_id] = project
 

@@ -63,6 +63,11 @@ class SqlProjects(_Repository):
         row = self._one(sa.select(tables.projects).where(tables.projects.c.project_id == project_id))
         return _project(json.loads(row.body)) if row else None
 
+    def all(self) -> Sequence[Project]:
+        """Return all projects, in order of id."""
+        query = sa.select(tables.projects.c.body).order_by(tables.projects.c.project_id)
+        return [_project(json.loads(row.body)) for row in self._connection.execute(query)]
+
     def put(self, project: Project) -> None:
         """Keep this version in place of the former."""
         body = json.dumps(dataclasses.asdict(project))
