@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from radloop.auth import Role, TokenAuthenticator
-from radloop.http import COOKIE
+from radloop.browser import CONTENT_SECURITY_POLICY, COOKIE
 from standalone.gateway.app import build
+from standalone.gateway.page import Readiness, status_page
 from standalone.layout import SERVICES
 
 pytestmark = pytest.mark.integration
@@ -51,6 +52,8 @@ def upstream() -> Starlette:
                 "query": request.url.query,
                 "authorization": request.headers.get("authorization", ""),
                 "size": len(body),
+                "cookie": request.headers.get("cookie", ""),
+                "x-radloop": request.headers.get("x-radloop", ""),
             },
             headers={"x-kept": "yes"},
         )
@@ -68,6 +71,12 @@ def upstream() -> Starlette:
     async def refused(request: Request) -> Response:
         return JSONResponse({"error": "teapot", "expected": "", "got": "", "do": ""}, 422)
 
+    async def cookies(request: Request) -> Response:
+        response = Response(headers={"content-security-policy": "default-src 'none'"})
+        response.set_cookie("one", "1")
+        response.set_cookie("two", "2")
+        return response
+
     async def ready(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -82,6 +91,7 @@ def upstream() -> Starlette:
             Route("/openapi.json", openapi),
             Route("/stream", stream),
             Route("/empty", empty),
+            Route("/cookies", cookies),
             Route("/refused", refused),
             Route("/{path:path}", echo, methods=methods),
         ]
@@ -116,6 +126,8 @@ def test_a_request_reaches_the_service_without_its_name(client: httpx.Client) ->
         "query": "x=1&y=%20",
         "authorization": bearer(Role.READER)["authorization"],
         "size": 5,
+        "cookie": "",
+        "x-radloop": "",
     }
     assert answer.headers["x-kept"] == "yes"
 
@@ -161,7 +173,10 @@ def test_the_printed_address_logs_a_browser_in_once(client: httpx.Client) -> Non
     assert AUTHENTICATOR.authenticate(client.cookies[COOKIE]).subject == "operator"
     page = client.get("/")
     assert page.status_code == 200
-    assert "6 of 7 services are ready" in page.text
+    assert "6 of 7 services are ready" in page.text and 'href="/labeling/"' in page.text
+    # What the page needs is what a browser is told to allow it: a style of its own, and nothing from elsewhere.
+    assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert "<script" not in page.text and " onclick" not in page.text
     client.cookies.clear()
     assert client.get("/", params={"token": CODE}).status_code == 401
 
@@ -185,7 +200,27 @@ def test_an_administrator_gets_a_new_address(client: httpx.Client) -> None:
 def test_a_page_of_another_origin_cannot_use_the_cookie(client: httpx.Client, gateway: str) -> None:
     assert client.post("/ingest/v1/x", headers={"origin": "http://127.0.0.1:1"}).status_code == 403
     assert client.post("/ingest/v1/x", headers={"origin": gateway}).status_code == 200
+    client.get("/", params={"token": client.post("/login-codes", headers=bearer(Role.SITE_ADMIN)).json()["code"]})
+    for told in ({}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"sec-fetch-site": "none"}):
+        refused = client.post("/ingest/v1/x", headers=told)
+        assert (refused.status_code, refused.json()["error"]) == (403, "foreign-origin")
+        assert client.get("/ingest/v1/x", headers=told).status_code == 200
+    for told in ({"sec-fetch-site": "same-origin"}, {"x-radloop": "1"}, bearer(Role.READER)):
+        assert client.post("/ingest/v1/x", headers=told).status_code == 200
+
+
+def test_cookies_and_what_a_service_sets_come_through(client: httpx.Client) -> None:
+    seen = client.get("/ingest/v1/x", headers={"cookie": f"{COOKIE}=abc; other=1", "x-radloop": "1"}).json()
+    assert (seen["cookie"], seen["x-radloop"]) == (f"{COOKIE}=abc; other=1", "1")
+    answer = client.get("/ingest/cookies")
+    assert [each.partition("=")[0] for each in answer.headers.get_list("set-cookie")] == ["one", "two"]
+    assert answer.headers["content-security-policy"] == "default-src 'none'"  # the service's own word stands
 
 
 def test_a_foreign_name_for_this_machine_is_refused(client: httpx.Client) -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_half_a_platform_has_a_page_too() -> None:
+    page = status_page({"control-plane": Readiness(True, "ready")}, "DIR")
+    assert "Everything is ready" in page and "/labeling/" not in page

@@ -14,8 +14,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from radloop.auth import Principal, Role, TokenAuthenticator
+from radloop.browser import COOKIE, Browser
 from radloop.errors import Unauthenticated
-from radloop.http import COOKIE
 from standalone.gateway.page import Readiness, api_page, login_page, status_page
 from standalone.gateway.proxy import forward, is_foreign, problem
 
@@ -120,7 +120,10 @@ def build(
             Route("/{service}/{path:path}", proxy, methods=_METHODS),
         ],
         # A name that somebody points at this machine must not reach it (DNS rebinding).
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+        middleware=[
+            Middleware(Browser),
+            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+        ],
         lifespan=lifespan,
     )
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from standalone.layout import SERVICES
-
 # What a person opens: a service's page, where it has one.
 PURPOSES = {
     "control-plane": "projects, catalogue of datasets and models",
@@ -57,15 +55,18 @@ def status_page(states: Mapping[str, Readiness], data_folder: str) -> str:
         f"<tr><td><strong>{escape(name)}</strong><br><small>{escape(PURPOSES[name])}</small></td>"
         f'<td class="{"ready" if states[name].ready else "away"}">{escape(states[name].detail)}</td>'
         f'<td><a href="/api/{name}">API</a> &middot; <a href="/{name}/metrics">metrics</a></td></tr>'
-        for name in SERVICES
+        for name in states
     )
     ready = sum(state.ready for state in states.values())
     summary = "Everything is ready." if ready == len(states) else f"{ready} of {len(states)} services are ready."
     commands = "".join(
         f"<li><code>radloop {command} --data {escape(data_folder)}</code> {said}</li>" for command, said in COMMANDS
     )
+    if "labeling" in states:  # of the control plane it is no part
+        summary += ' Cases are read in the <a href="/labeling/">reading room</a>.'
     return _page(
-        f"<p>{summary}</p><table><tr><th>Service</th><th>State</th><th>Look</th></tr>{rows}</table>"
+        f"<p>{summary}</p>"
+        f"<table><tr><th>Service</th><th>State</th><th>Look</th></tr>{rows}</table>"
         f"<h2>From the command line</h2><ul>{commands}</ul>"
     )
 
