@@ -76,7 +76,7 @@ class Studies(Protocol):
 
 
 class Cases(Protocol):
-    """Cases by id. A case never changes."""
+    """Cases by id. A case never changes, but that a repeat adds the series to one that was kept without."""
 
     def get(self, case_id: str) -> Case | None:
         """Return the case, or None."""
@@ -87,7 +87,11 @@ class Cases(Protocol):
         ...
 
     def add(self, case: Case) -> None:
-        """Keep a case; one that is known is left as it is."""
+        """Keep a case; one that is known is left as it is, unless its series is still unknown."""
+        ...
+
+    def phases(self, project_id: str, series_keys: Sequence[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Return the project's cases of each series as (phase, case id), in order of phase."""
         ...
 
 
@@ -104,6 +108,10 @@ class Predictions(Protocol):
 
     def add(self, prediction: Prediction) -> None:
         """Keep a prediction; one that is known is left as it is."""
+        ...
+
+    def newest_of_case(self, case_id: str) -> Prediction | None:
+        """Return the prediction of the case that was heard of last, or None."""
         ...
 
 

@@ -186,8 +186,12 @@ class Site:
         split: str = "TRAIN",
         affine: np.ndarray | None = None,
         series: list[Dataset] | None = None,
+        image: np.ndarray | None = None,
+        phase: int = 0,
+        phase_count: int = 1,
+        channels: int = 1,
     ) -> ingest_pb2.StudyIngested:
-        """Store a series with manifest and volume as ingest does, and say so."""
+        """Store a series with manifest and volumes as ingest does, and say so."""
         affine = oblique_affine() if affine is None else affine
         series = series or write_series(affine)
         shape = (int(series[0].Columns), int(series[0].Rows), len(series))
@@ -197,8 +201,11 @@ class Site:
             ref = self.ref(f"{prefix}/{k}.dcm", stored_bytes(ds))
             place = {"key": ref.key, "digest": ref.digest, "size_bytes": ref.size_bytes}
             slices.append({"sop_instance_uid": str(ds.SOPInstanceUID), "frame": 1, "object": place})
-        manifest = {"case_id": case_id, "shape": shape, "slices": slices, "channels": [{"slices": slices}]}
-        image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape, order="F")
+        series_key = str(series[0].SeriesInstanceUID)
+        manifest = {"case_id": case_id, "shape": shape, "slices": slices, "channels": [{"slices": slices}] * channels}
+        manifest |= {"study_key": study_key, "series_keys": [series_key], "phase": phase, "phase_count": phase_count}
+        if image is None:
+            image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape, order="F")
         event = ingest_pb2.StudyIngested(
             study_key=study_key,
             site="site-1",
@@ -210,27 +217,45 @@ class Site:
         )
         event.cases.add(
             case_id=case_id,
-            series_keys=["series"],
-            phase_count=1,
+            series_keys=[series_key],
+            phase=phase,
+            phase_count=phase_count,
             manifest=self.ref(f"{prefix}/manifest.json", json.dumps(manifest).encode()),
-            volumes=[self.ref(f"{prefix}/channel-0.nii", write_nifti(Volume(image, affine)))],
-            modality="MR",
+            volumes=[
+                self.ref(f"{prefix}/channel-{n}.nii", write_nifti(Volume(image + image.dtype.type(n), affine)))
+                for n in range(channels)
+            ],
+            modality=str(series[0].Modality),
             shape=shape,
             spacing_mm=np.linalg.norm(affine[:3, :3], axis=0),
             affine_lps=affine.ravel(),
-            quantity="arbitrary",
+            quantity="HU" if series[0].Modality == "CT" else "arbitrary",
         )
         return event
 
-    def prediction(self, case_id: str = "c1", study_key: str = "s1") -> inference_pb2.PredictionMade:
-        key = f"inference/{study_key}/{case_id}/mask.nii"
-        return inference_pb2.PredictionMade(
-            prediction_id=f"pred-{case_id}",
+    def prediction(
+        self,
+        case_id: str = "c1",
+        study_key: str = "s1",
+        prediction_id: str = "",
+        mask: np.ndarray | None = None,
+        entropy: np.ndarray | None = None,
+    ) -> inference_pb2.PredictionMade:
+        """Store a mask, and an entropy map where there is one, as inference does, and say so."""
+        prediction_id = prediction_id or f"pred-{case_id}"
+        folder = f"inference/{study_key}/{case_id}/{prediction_id}"
+        mask = label_of(seed=7) if mask is None else mask
+        event = inference_pb2.PredictionMade(
+            prediction_id=prediction_id,
             case_id=case_id,
             study_key=study_key,
             project_id="p",
-            mask=self.ref(key, write_nifti(Volume(label_of(seed=7), oblique_affine()))),
+            mask=self.ref(f"{folder}/mask.nii", write_nifti(Volume(mask, oblique_affine()))),
         )
+        if entropy is not None:
+            ref = self.ref(f"{folder}/entropy.nii", write_nifti(Volume(entropy, oblique_affine())))
+            event.uncertainty.CopyFrom(ref)
+        return event
 
     def flag(
         self, case_id: str = "c1", study_key: str = "s1", round_number: int = 1, **changes: Any

@@ -10,6 +10,7 @@ R, V, L, S, A = Role.READER, Role.REVIEWER, Role.PROJECT_LEAD, Role.SITE_ADMIN, 
 EVERYBODY = {R, V, L, S, A}
 READING = {R, V}
 IMPORTING = {L, S}
+OVERSEEING = {V, L, S, A}
 
 FORM = {"data": {"lease_id": "x", "project_id": "p"}, "files": {"label": b"x"}}
 
@@ -24,6 +25,11 @@ ENDPOINTS = {
     ("GET", "/v1/tasks/{task_id}/image"): (EVERYBODY, {}),
     ("GET", "/v1/tasks/{task_id}/manifest"): (EVERYBODY, {}),
     ("GET", "/v1/tasks/{task_id}/proposal"): (EVERYBODY, {}),
+    ("GET", "/v1/tasks/{task_id}/frames"): (EVERYBODY, {}),
+    ("GET", "/v1/tasks/{task_id}/uncertainty"): (EVERYBODY, {}),
+    ("GET", "/v1/tasks/{task_id}/doubts"): (EVERYBODY, {}),
+    ("GET", "/v1/cases/{case_id}/frames"): (OVERSEEING, {}),
+    ("GET", "/v1/cases/{case_id}/prediction"): (OVERSEEING, {}),
     ("GET", "/v1/tasks/{task_id}/draft"): (READING, {}),
     ("POST", "/v1/tasks/{task_id}/draft"): (
         READING,
@@ -34,7 +40,7 @@ ENDPOINTS = {
     ("POST", "/v1/cases/{case_id}/report"): (READING, {"json": {"reason": "other"}}),
     ("GET", "/v1/cases/{case_id}/history"): (EVERYBODY, {}),
     # The label is ada's: a reader is blind to it, everybody else may look.
-    ("GET", "/v1/labels/{label_version_id}"): ({V, L, S, A}, {}),
+    ("GET", "/v1/labels/{label_version_id}"): (OVERSEEING, {}),
     ("GET", "/v1/status"): (EVERYBODY, {"params": {"project_id": "p"}}),
     ("GET", "/v1/projects/{project_id}/segments"): (EVERYBODY, {}),
     # The site's own administrator may, of all projects; those of one project may not.

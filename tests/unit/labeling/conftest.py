@@ -113,6 +113,31 @@ class FakeById:
         self.rows.setdefault(getattr(row, self.id_field), row)
 
 
+class FakeCases(FakeById):
+    def __init__(self) -> None:
+        super().__init__("case_id")
+
+    def add(self, row: Any) -> None:
+        known = self.rows.setdefault(row.case_id, row)
+        if row.series_key and not known.series_key:
+            self.rows[row.case_id] = row
+
+    def phases(self, project_id: str, series_keys: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
+        found: dict[str, list[tuple[int, str]]] = {}
+        for case in sorted(self.rows.values(), key=lambda case: case.phase):
+            if case.project_id == project_id and case.series_key in series_keys:
+                found.setdefault(case.series_key, []).append((case.phase, case.case_id))
+        return found
+
+
+class FakePredictions(FakeById):
+    def __init__(self) -> None:
+        super().__init__("prediction_id")
+
+    def newest_of_case(self, case_id: str) -> Any:
+        return next((p for p in reversed(self.rows.values()) if p.case_id == case_id), None)
+
+
 class FakeTasks:
     def __init__(self, uow: "FakeLabelingUnitOfWork") -> None:
         self.uow = uow
@@ -260,8 +285,8 @@ class FakeLabelingUnitOfWork(FakeUnitOfWork):
     def __init__(self) -> None:
         super().__init__()
         self.projects = FakeProjects()
-        self.cases = FakeById("case_id")
-        self.predictions = FakeById("prediction_id")
+        self.cases = FakeCases()
+        self.predictions = FakePredictions()
         self.labels = FakeLabels()
         self.drafts = FakeDrafts()
         self.verdicts = FakeVerdicts()

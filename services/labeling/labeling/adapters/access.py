@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from labeling.domain.messages import Reader
-from labeling.domain.model import LabelVersion, Project
+from labeling.domain.model import Case, LabelVersion, Project
 from labeling.domain.states import TaskState
 from labeling.domain.task import Task
 from labeling.domain.vocabulary import Reading
@@ -72,6 +72,17 @@ def check_task_visible(task: Task, principal: Principal, uow: UnitOfWork) -> Non
         got="another",
         do="ask for one: POST /v1/tasks/next",
     )
+
+
+def check_not_reading(case: Case, principal: Principal, uow: UnitOfWork, now: datetime) -> None:
+    """Raise `Forbidden` (``blind``) when this person is reading the case just now."""
+    if reads_blind(case.case_id, pseudonym(principal.subject), uow, now):
+        raise Forbidden(
+            "blind",
+            expected="a case you are not reading",
+            got="one you hold a reading of",
+            do="finish your own reading first",
+        )
 
 
 def check_label_visible(label: LabelVersion, principal: Principal, uow: UnitOfWork, now: datetime) -> None:

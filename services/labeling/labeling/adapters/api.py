@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from labeling.adapters.access import check_task_visible, member, reader_of
+from labeling.adapters.access import OVERSEERS, check_not_reading, check_task_visible, member, reader_of
 from labeling.domain.messages import Reader
 from labeling.domain.model import Case
 from labeling.domain.task import Task
@@ -60,6 +60,22 @@ class Api:
             uow.audit(principal.subject, action, task.task_id)
             uow.commit()
         return task, case
+
+    def overseen(self, case_id: str, principal: Principal, action: str) -> Case:
+        """Return a case for somebody who oversees its project and is not reading it blind, and audit the look.
+
+        Raises
+        ------
+        NotFound, Forbidden
+            Unknown or withdrawn; not theirs to see.
+        """
+        with self.unit_of_work() as uow:
+            case = case_of(case_id, uow)
+            person = member(principal, case.project_id, uow, *OVERSEERS)
+            check_not_reading(case, person, uow, self.clock.now())
+            uow.audit(principal.subject, action, case_id)
+            uow.commit()
+        return case
 
     def acting(self, task_id: str, principal: Principal, *roles: Role) -> Reader:
         """Return who acts on a task, with the project's membership counted in.

@@ -1,10 +1,10 @@
-"""The HTTP API in one router; its parts stand in `http_tasks`, `http_drafts` and `http_labels`."""
+"""The HTTP API in one router; its parts stand in `http_tasks`, `http_images`, `http_drafts` and `http_labels`."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from labeling.adapters import http_drafts, http_labels, http_tasks
+from labeling.adapters import http_drafts, http_images, http_labels, http_tasks
 from labeling.adapters.access import EVERYBODY, member
 from labeling.adapters.api import Api
 from labeling.domain.states import TaskState
@@ -52,6 +52,6 @@ def router(api: Api) -> APIRouter:
             ],
         }
 
-    for part in (http_tasks, http_drafts, http_labels):
+    for part in (http_tasks, http_images, http_drafts, http_labels):
         routes.include_router(part.router(api))
     return routes

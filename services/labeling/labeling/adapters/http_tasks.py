@@ -1,4 +1,4 @@
-"""Worklist, leases, images: `/v1/tasks`."""
+"""Tasks and their leases: `/v1/tasks`. What a reader looks at stands in `http_images`."""
 
 import uuid
 from typing import Annotated
@@ -14,12 +14,10 @@ from labeling.domain.states import TaskState
 from labeling.domain.vocabulary import SkipReason
 from labeling.ports import Filter, task_of
 from radloop.auth import Principal, pseudonym
-from radloop.errors import Forbidden, Invalid, NotFound
+from radloop.errors import NotFound
 from radloop.http import authenticated
-from radloop.objects.serving import Presigned, object_response
 
 Who = Annotated[Principal, Depends(authenticated)]
-_NIFTI = {200: {"content": {"application/x-nifti": {}}, "description": "A NIfTI file."}}
 
 
 class NextRequest(BaseModel):
@@ -49,7 +47,7 @@ class TaskStateView(BaseModel):
 
 
 def router(api: Api) -> APIRouter:
-    """Return the endpoints under ``/v1/tasks`` but those of drafts and labels."""
+    """Return the endpoints of tasks and their leases."""
     routes = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
     @routes.get("")
@@ -136,39 +134,6 @@ def router(api: Api) -> APIRouter:
         api.dispatcher.dispatch(SkipTask(skipped.lease_id, task_id, reader, skipped.reason))
         with api.unit_of_work(read_only=True) as uow:
             return TaskStateView(task_id=task_id, state=task_of(task_id, uow).state)
-
-    @routes.get("/{task_id}/image", responses=_NIFTI, response_class=Response)
-    def image(
-        principal: Who, task_id: str, channel: Annotated[int, Query(ge=0)] = 0, presigned: Presigned = False
-    ) -> Response:
-        """Return one channel of the case as NIfTI."""
-        _, case = api.viewed(task_id, principal, "image-viewed", *EVERYBODY)
-        if channel >= len(case.volumes):
-            raise Invalid("channel-unknown", expected=f"a channel below {len(case.volumes)}", got=str(channel))
-        return object_response(api.objects, case.volumes[channel], "application/x-nifti", presigned=presigned)
-
-    @routes.get("/{task_id}/manifest", response_class=Response)
-    def manifest(principal: Who, task_id: str) -> Response:
-        """Return the case's manifest: instance and frame of each slice, affine, channels, quantity."""
-        _, case = api.viewed(task_id, principal, "manifest-viewed", *EVERYBODY)
-        return Response(api.objects.get(case.manifest), media_type="application/json")
-
-    @routes.get("/{task_id}/proposal", responses=_NIFTI, response_class=Response)
-    def proposal(principal: Who, task_id: str, presigned: Presigned = False) -> Response:
-        """Return the model's mask to start from. 403 ``blind`` where the reading must not be influenced, 404 where there is none."""
-        task, case = api.viewed(task_id, principal, "proposal-viewed", *EVERYBODY)
-        if task.blind(case):
-            raise Forbidden(
-                "blind",
-                expected="a task that shows a proposal",
-                got="one that is read blind",
-                do="contour without it: GET /v1/tasks/{task_id} says blind true",
-            )
-        with api.unit_of_work(read_only=True) as uow:
-            prediction = uow.predictions.get(task.offered_prediction(case))
-        if prediction is None:
-            raise NotFound("proposal-missing", expected="a prediction", got="none", do="contour without it")
-        return object_response(api.objects, prediction.mask, "application/x-nifti", presigned=presigned)
 
     def _after(command: TakeTask | RenewLease, task_id: str, principal: Principal) -> TaskView:
         api.dispatcher.dispatch(command)

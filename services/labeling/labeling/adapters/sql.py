@@ -137,9 +137,31 @@ class SqlCases(_Repository):
         return {row.case_id: _case(json.loads(row.body)) for row in rows}
 
     def add(self, case: Case) -> None:
-        """Keep a case; one that is known is left as it is."""
-        values = {"case_id": case.case_id, "study_key": case.study_key, "body": json.dumps(dataclasses.asdict(case))}
-        upsert(self._connection, tables.cases, values, keys=("case_id",), update=False)
+        """Keep a case; one that is known is left as it is, unless its series is still unknown."""
+        cases = tables.cases
+        values = {
+            "case_id": case.case_id,
+            "study_key": case.study_key,
+            "body": json.dumps(dataclasses.asdict(case)),
+            "project_id": case.project_id,
+            "split": case.split,
+            "series_key": case.series_key,
+            "phase": case.phase,
+        }
+        upsert(self._connection, cases, values, keys=("case_id",), update=False)
+        if case.series_key:
+            unknown = sa.and_(cases.c.case_id == case.case_id, cases.c.series_key == "")
+            self._connection.execute(cases.update().where(unknown).values(**values))
+
+    def phases(self, project_id: str, series_keys: Sequence[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Return the project's cases of each series as (phase, case id), in order of phase."""
+        known = tables.cases.c
+        query = sa.select(known.series_key, known.phase, known.case_id)
+        mine = query.where(known.project_id == project_id, known.series_key.in_(series_keys))
+        found: dict[str, list[tuple[int, str]]] = {}
+        for row in self._connection.execute(mine.order_by(known.series_key, known.phase)):
+            found.setdefault(row.series_key, []).append((row.phase, row.case_id))
+        return found
 
 
 class SqlPredictions(_Repository):
@@ -152,20 +174,30 @@ class SqlPredictions(_Repository):
     def several(self, prediction_ids: Sequence[str]) -> Mapping[str, Prediction]:
         """Return those that are known, by id."""
         query = sa.select(tables.predictions).where(tables.predictions.c.prediction_id.in_(prediction_ids))
-        return {
-            row.prediction_id: Prediction(row.prediction_id, row.case_id, row.study_key, _mask(row))
-            for row in self._connection.execute(query)
-        }
+        return {row.prediction_id: _prediction(row) for row in self._connection.execute(query)}
 
     def add(self, prediction: Prediction) -> None:
         """Keep a prediction; one that is known is left as it is."""
+        predictions, uncertainty = tables.predictions, prediction.uncertainty
+        last = sa.select(sa.func.max(predictions.c.number)).where(predictions.c.case_id == prediction.case_id)
         values = {
             "prediction_id": prediction.prediction_id,
             "case_id": prediction.case_id,
             "study_key": prediction.study_key,
             **_mask_columns(prediction.mask),
+            "uncertainty_key": uncertainty.key if uncertainty else None,
+            "uncertainty_digest": uncertainty.digest if uncertainty else None,
+            "uncertainty_size_bytes": uncertainty.size_bytes if uncertainty else None,
+            "number": (self._connection.execute(last).scalar() or 0) + 1,
         }
-        upsert(self._connection, tables.predictions, values, keys=("prediction_id",), update=False)
+        upsert(self._connection, predictions, values, keys=("prediction_id",), update=False)
+
+    def newest_of_case(self, case_id: str) -> Prediction | None:
+        """Return the prediction of the case that was heard of last, or None."""
+        known = tables.predictions.c
+        mine = sa.select(tables.predictions).where(known.case_id == case_id)
+        row = self._one(mine.order_by(known.number.desc(), known.prediction_id).limit(1))
+        return _prediction(row) if row else None
 
 
 class SqlLabels(_Repository):
@@ -343,8 +375,14 @@ def _mask_columns(mask: ObjectRef) -> dict[str, Any]:
     return {"mask_key": mask.key, "mask_digest": mask.digest, "mask_size_bytes": mask.size_bytes}
 
 
+def _prediction(row: Any) -> Prediction:
+    key = row.uncertainty_key
+    uncertainty = ObjectRef(key, row.uncertainty_digest, row.uncertainty_size_bytes) if key else None
+    return Prediction(row.prediction_id, row.case_id, row.study_key, _mask(row), uncertainty)
+
+
 def _label(row: Any) -> LabelVersion:
-    values = {name: value for name, value in row._mapping.items() if not name.startswith("mask_")}
+    values = {f.name: getattr(row, f.name) for f in dataclasses.fields(LabelVersion) if f.name != "mask"}
     statuses = json.loads(row.segments)
     return LabelVersion(
         **values

@@ -17,6 +17,14 @@ projects = sa.Table(
     sa.Column("newest_round", sa.Integer, nullable=False, default=0),
 )
 
+project_versions = sa.Table(
+    "project_versions",
+    metadata,
+    sa.Column("project_id", sa.String(100), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("instructions", sa.Text, nullable=False),
+)
+
 tombstones = sa.Table(
     "tombstones",
     metadata,
@@ -30,6 +38,12 @@ cases = sa.Table(
     sa.Column("case_id", sa.String(100), primary_key=True),
     sa.Column("study_key", sa.String(200), nullable=False, index=True),
     sa.Column("body", sa.Text, nullable=False),
+    # Out of the body, for queries; series_key is empty for a case kept before labeling knew of series.
+    sa.Column("project_id", sa.String(100), nullable=False, server_default=""),
+    sa.Column("split", sa.String(20), nullable=False, server_default=""),
+    sa.Column("series_key", sa.String(200), nullable=False, server_default=""),
+    sa.Column("phase", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("cases_of_series", "project_id", "series_key", "phase"),
 )
 
 predictions = sa.Table(
@@ -41,6 +55,12 @@ predictions = sa.Table(
     sa.Column("mask_key", sa.String(500), nullable=False),
     sa.Column("mask_digest", sa.String(100), nullable=False),
     sa.Column("mask_size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("uncertainty_key", sa.String(500)),
+    sa.Column("uncertainty_digest", sa.String(100)),
+    sa.Column("uncertainty_size_bytes", sa.BigInteger),
+    # Grows with each prediction of a case that is heard: the newest has the highest.
+    sa.Column("number", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("predictions_of_case", "case_id", "number"),
 )
 
 tasks = sa.Table(
@@ -70,6 +90,7 @@ tasks = sa.Table(
     sa.Column("skip_reason", sa.String(30)),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("row_version", sa.Integer, nullable=False),
+    sa.Column("score", sa.Float),
     # A page of the worklist reads its own rows and no others, whatever it filters by.
     sa.Index("tasks_by_urgency", "project_id", "priority", "round_number", "rank", "task_id"),
     sa.Index("tasks_by_state", "project_id", "state", "priority", "round_number", "rank", "task_id"),
@@ -109,6 +130,7 @@ labels = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("active_time_s", sa.Float, nullable=False),
     sa.Column("made_at", sa.Float, nullable=False),
+    sa.Column("saved", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 drafts = sa.Table(
@@ -169,4 +191,5 @@ history = sa.Table(
     sa.Column("task_id", sa.String(100), nullable=False),
     sa.Column("label_version_id", sa.String(100), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
 )

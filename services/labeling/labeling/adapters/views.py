@@ -1,4 +1,4 @@
-"""What readers get to see of tasks, labels and history, as JSON. Neither the arm nor the round's scores are in any of it."""
+"""What readers get to see of tasks, labels and history, as JSON. The arm is in none of it, and where a reading is blind, no score."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from labeling.domain.model import Case, HistoryEntry, LabelVersion, Project
+from labeling.domain.model import Case, HistoryEntry, LabelVersion, Prediction, Project
 from labeling.domain.states import TaskState
 from labeling.domain.task import Task
 from labeling.ports import Place, UnitOfWork
@@ -23,8 +23,25 @@ class LeaseView(BaseModel):
     lease_s: int
 
 
+class SeriesView(BaseModel):
+    """Where a case's frames are, pseudonymous; the series is empty for a case that an older release kept."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+class PhaseView(BaseModel):
+    """One phase of a 4-D series, and the case that it is."""
+
+    phase: int
+    case_id: str
+
+
 class CaseView(BaseModel):
-    """What is to be labelled: shape and spacing along (i, j, k), affine to LPS in mm, 16 numbers, row-major."""
+    """What is to be labelled: shape and spacing along (i, j, k), affine to LPS in mm, 16 numbers, row-major.
+
+    ``phases`` are the cases of the same series, all phases in order; empty for a 3-D series.
+    """
 
     modality: str
     quantity: str
@@ -32,6 +49,10 @@ class CaseView(BaseModel):
     shape: list[int]
     spacing_mm: list[float]
     affine_lps: list[float]
+    series: SeriesView
+    phase: int
+    phase_count: int
+    phases: list[PhaseView]
 
 
 class TaskView(BaseModel):
@@ -48,11 +69,14 @@ class TaskView(BaseModel):
     rank: int
     reasons: list[str]
     """Why the case was flagged; empty where the reading is blind."""
+    score: float | None
+    """What the round ranked the case by, higher is worse; null where the reading is blind."""
     returned: list[str]
     """Why QA sent the last answer back; empty if it did not."""
     attempt: int
     blind: bool
     proposal_available: bool
+    uncertainty_available: bool
     label_version_ids: list[str]
     """For an adjudication: the labels to decide between."""
     held_by: str
@@ -113,14 +137,16 @@ def task_views(tasks: Sequence[Task], me: str, now: datetime, uow: UnitOfWork) -
         case = cases.get(task.case_id)
         offered[task.task_id] = task.offered_prediction(case) if case else ""
     predictions = uow.predictions.several([prediction_id for prediction_id in offered.values() if prediction_id])
+    phases = _phases(list(cases.values()), uow)
     return [
         _task_view(
             task,
             me,
             now,
             case=cases.get(task.case_id),
+            phases=phases.get(task.case_id, []),
             project=projects[task.project_id],
-            proposal_available=offered[task.task_id] in predictions,
+            prediction=predictions.get(offered[task.task_id]),
             draft_sequence=drafts.get(task.task_id, 0),
         )
         for task in tasks
@@ -133,8 +159,9 @@ def _task_view(
     now: datetime,
     *,
     case: Case | None,
+    phases: list[PhaseView],
     project: Project | None,
-    proposal_available: bool,
+    prediction: Prediction | None,
     draft_sequence: int,
 ) -> TaskView:
     return TaskView(
@@ -148,15 +175,17 @@ def _task_view(
         round_number=task.round_number,
         rank=task.rank,
         reasons=list(task.shown_reasons(case)) if case else [],
+        score=task.shown_score(case) if case else None,
         returned=list(task.returned),
         attempt=task.attempt,
         blind=task.blind(case) if case else True,
-        proposal_available=proposal_available,
+        proposal_available=prediction is not None,
+        uncertainty_available=prediction is not None and prediction.uncertainty is not None,
         label_version_ids=list(task.label_version_ids),
         held_by=_holder(task, me, now),
         lease=_lease(task, me, now, project),
         draft_sequence=draft_sequence,
-        case=_case(case) if case else None,
+        case=_case(case, phases) if case else None,
         created_at=task.created_at,
     )
 
@@ -225,7 +254,20 @@ def _lease(task: Task, me: str, now: datetime, project: Project | None) -> Lease
     )
 
 
-def _case(case: Case) -> CaseView:
+def _phases(cases: Sequence[Case], uow: UnitOfWork) -> dict[str, list[PhaseView]]:
+    """Return the phases of the cases that have several, by case id: a query for each project, of which a list has one."""
+    found: dict[str, list[PhaseView]] = {}
+    several = [case for case in cases if case.phase_count > 1 and case.series_key]
+    for project_id in {case.project_id for case in several}:
+        mine = [case for case in several if case.project_id == project_id]
+        phases = uow.cases.phases(project_id, sorted({case.series_key for case in mine}))
+        for case in mine:
+            of_series = phases.get(case.series_key, [])
+            found[case.case_id] = [PhaseView(phase=phase, case_id=case_id) for phase, case_id in of_series]
+    return found
+
+
+def _case(case: Case, phases: list[PhaseView]) -> CaseView:
     return CaseView(
         modality=case.modality,
         quantity=case.quantity,
@@ -233,4 +275,8 @@ def _case(case: Case) -> CaseView:
         shape=list(case.shape),
         spacing_mm=list(case.spacing_mm),
         affine_lps=list(case.affine_lps),
+        series=SeriesView(study_instance_uid=case.study_key, series_instance_uid=case.series_key),
+        phase=case.phase,
+        phase_count=case.phase_count,
+        phases=phases,
     )

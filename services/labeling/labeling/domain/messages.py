@@ -17,7 +17,7 @@ from labeling.domain.vocabulary import (
     WithdrawReason,
 )
 from radloop.messages import Message
-from radloop.references import Arm, ObjectRef, SegmentStatus, Split
+from radloop.references import Arm, ObjectRef, Score, SegmentStatus, Split
 
 # --- parts of the facts heard ---------------------------------------------------------------------------------------------
 
@@ -60,7 +60,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class IngestedCase:
-    """One case of a study: manifest, volumes per channel, geometry (axes (i, j, k); affine to LPS in mm, row-major)."""
+    """One case of a study: manifest, volumes per channel, geometry (axes (i, j, k); affine to LPS in mm, row-major).
+
+    ``series_keys`` are the pseudonymous series of its channels; ``phase`` counts from 0 in the ``phase_count`` of a 4-D series.
+    """
 
     case_id: str
     manifest: ObjectRef
@@ -70,6 +73,9 @@ class IngestedCase:
     spacing_mm: tuple[float, ...]
     affine_lps: tuple[float, ...]
     quantity: str
+    series_keys: tuple[str, ...] = ()
+    phase: int = 0
+    phase_count: int = 1
 
 
 # --- facts heard ----------------------------------------------------------------------------------------------------------
@@ -99,12 +105,13 @@ class StudyIngested(Message):
 
 @dataclass(frozen=True, slots=True)
 class PredictionMade(Message):
-    """A model has predicted on a case."""
+    """A model has predicted on a case; the map of its entropy in nats is not kept for every one."""
 
     prediction_id: str
     case_id: str
     study_key: str
     mask: ObjectRef
+    uncertainty: ObjectRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class EdgeCaseFlagged(Message):
     reasons: tuple[FlagReason, ...]
     prediction_id: str
     show_proposal: bool
+    scores: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

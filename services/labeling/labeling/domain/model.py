@@ -50,6 +50,10 @@ class Case:
         Along (i, j, k).
     affine_lps : tuple of float
         16 numbers, row-major: voxel index (i, j, k) to patient coordinates in LPS, mm.
+    series_key : str
+        Pseudonymous series of the first channel; empty for a case kept by a release that did not know.
+    phase, phase_count : int
+        Which phase of a 4-D series it is, from 0; 0 of 1 for a 3-D series.
     """
 
     case_id: str
@@ -63,6 +67,9 @@ class Case:
     spacing_mm: tuple[float, ...]
     affine_lps: tuple[float, ...]
     quantity: str
+    series_key: str = ""
+    phase: int = 0
+    phase_count: int = 1
 
     @classmethod
     def of(cls, study_key: str, project_id: str, split: Split, case: IngestedCase) -> "Case":
@@ -79,17 +86,21 @@ class Case:
             spacing_mm=case.spacing_mm,
             affine_lps=case.affine_lps,
             quantity=case.quantity,
+            series_key=next(iter(case.series_keys), ""),
+            phase=case.phase,
+            phase_count=case.phase_count,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's mask of a case."""
+    """A model's mask of a case, and, where it was kept, the map of its entropy in nats: float NIfTI in the case's geometry."""
 
     prediction_id: str
     case_id: str
     study_key: str
     mask: ObjectRef
+    uncertainty: ObjectRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

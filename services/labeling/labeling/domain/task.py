@@ -1,5 +1,6 @@
 """The task: one reading asked of one reader, and the lease that keeps two readers from overwriting one another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,11 +9,21 @@ from labeling.domain.model import Approval, Case, LabelVersion, Return, identity
 from labeling.domain.states import Step, TaskState, next_state
 from labeling.domain.vocabulary import FlagReason, LabelSource, Reading, ReturnReason, SkipReason
 from radloop.errors import Conflict, Forbidden
-from radloop.references import Arm, ObjectRef, SegmentStatus, Split
+from radloop.references import Arm, ObjectRef, Score, SegmentStatus, Split
 
 # Order of urgency after what was returned to the reader: adjudications hold an approval back, all else follows its round.
 ADJUDICATION_PRIORITY = 1
 READING_PRIORITY = 2
+
+
+RANKED_BY = "ranked-by"
+"""Name of the score that is, by the miner's word, what a round was ordered by."""
+
+
+def ranking_score(scores: Sequence[Score]) -> float | None:
+    """Return what a round ranked a case by; the first score where the miner does not say which; None without any."""
+    ranked = [score.value for score in scores if score.name == RANKED_BY] or [score.value for score in scores]
+    return ranked[0] if ranked else None
 
 
 @dataclass
@@ -25,6 +36,8 @@ class Task:
         Pseudonym of who holds it or answered it last; empty while nobody does.
     attempt : int
         Number of submissions so far.
+    score : float, optional
+        What the round ranked the case by, higher is worse.
     excluded_readers : tuple of str
         Pseudonyms of who must not get it.
     row_version : int
@@ -45,6 +58,7 @@ class Task:
     flag_reasons: tuple[FlagReason, ...] = ()
     show_proposal: bool = False
     prediction_id: str = ""
+    score: float | None = None
     review_id: str = ""
     label_version_ids: tuple[str, ...] = ()
     excluded_readers: tuple[str, ...] = ()
@@ -73,6 +87,7 @@ class Task:
             flag_reasons=event.reasons,
             show_proposal=event.show_proposal,
             prediction_id=event.prediction_id,
+            score=ranking_score(event.scores),
         )
 
     @classmethod
@@ -121,6 +136,10 @@ class Task:
         if self.blind(case):
             return ()
         return tuple(reason for reason in self.flag_reasons if reason is not FlagReason.RANDOM)
+
+    def shown_score(self, case: Case) -> float | None:
+        """Return what the case was ranked by, where the reader may know: nothing on a blind task."""
+        return None if self.blind(case) else self.score
 
     def live(self, now: datetime) -> bool:
         """Whether somebody holds an unexpired lease."""

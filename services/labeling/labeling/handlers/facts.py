@@ -54,11 +54,11 @@ def keep_cases(event: StudyIngested, uow: UnitOfWork, clock: Clock) -> list[Mess
 
 
 def keep_prediction(event: PredictionMade, uow: UnitOfWork, clock: Clock) -> list[Message]:
-    """Keep where a model's mask is."""
+    """Keep where a model's mask is, and the map of its doubts."""
     del clock
     if uow.studies.withdrawn(event.study_key):
         return []
-    uow.predictions.add(Prediction(event.prediction_id, event.case_id, event.study_key, event.mask))
+    uow.predictions.add(Prediction(event.prediction_id, event.case_id, event.study_key, event.mask, event.uncertainty))
     uow.arrived(f"prediction:{event.prediction_id}")
     return []
 

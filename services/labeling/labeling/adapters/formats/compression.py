@@ -41,6 +41,6 @@ def unpacked(data: bytes, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def packed(data: bytes) -> bytes:
-    """Return the bytes as gzip; the same bytes give the same gzip."""
-    return gzip.compress(data, compresslevel=4, mtime=0)
+def packed(data: bytes, level: int = 4) -> bytes:
+    """Return the bytes as gzip; the same bytes give the same gzip. Level 1 for pixels, which hardly shrink but take long."""
+    return gzip.compress(data, compresslevel=level, mtime=0)

@@ -1,4 +1,4 @@
-"""Raw label maps: uint8, one byte for each voxel, i (columns) fastest, then j (rows), then k (slices).
+"""Raw volumes: i (columns) fastest, then j (rows), then k (slices); label maps are uint8, one byte for each voxel.
 
 The geometry travels beside the bytes: up as the form field ``geometry``, down as headers.
 """
@@ -54,10 +54,22 @@ def write_raw(array: np.ndarray) -> bytes:
     return array.astype(np.uint8, copy=False).tobytes(order="F")
 
 
-def raw_headers(case: Case) -> dict[str, str]:
-    """Return the response headers that say what a raw label samples."""
+def write_raw_image(array: np.ndarray) -> tuple[bytes, str]:
+    """Return the bytes of an image of shape ``(I, J, K)``, i fastest, little-endian, and their type.
+
+    int16 where the image is one, or fits; else float32: the two that every viewer has.
+    """
+    if array.dtype.kind in "iu":
+        fits = np.iinfo(np.int16)
+        if array.dtype == np.int16 or (fits.min <= int(array.min()) and int(array.max()) <= fits.max):
+            return array.astype("<i2", copy=False).tobytes(order="F"), "int16"
+    return array.astype("<f4").tobytes(order="F"), "float32"
+
+
+def raw_headers(case: Case, dtype: str = "uint8") -> dict[str, str]:
+    """Return the response headers that say what a raw volume samples."""
     return {
-        "X-Dtype": "uint8",
+        "X-Dtype": dtype,
         "X-Order": "i-fastest",
         "X-Shape": ",".join(str(n) for n in case.shape),
         "X-Affine-LPS": ",".join(repr(float(x)) for x in affine_of(case).ravel()),
