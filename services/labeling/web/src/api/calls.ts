@@ -2,7 +2,8 @@
 
 import { addressOf, ask, bytes, json, query } from "./http";
 import type {
-  Doubt, Frames, LabelMade, Me, ProjectSegments, Task, Version, WorklistRow,
+  AuditEntry, Doubt, Frames, HeldInstance, IngestStatus, LabelMade, Me, ProjectSegments, ReaderScore, Rejection, Review,
+  StudyDetail, StudyRow, Task, Version, WithdrawReason, WorklistRow,
 } from "./types";
 
 const labeling = (path: string) => addressOf("labeling", path);
@@ -86,4 +87,54 @@ export const report = (caseId: string, reason: string, note: string) =>
   json<{ report_id: string }>(labeling(`/v1/cases/${encodeURIComponent(caseId)}/report`), {
     method: "POST",
     json: { reason, note },
+  });
+
+export interface AuditQuery {
+  search?: string;
+  before?: string;
+  limit?: number;
+}
+export const audit = (wanted: AuditQuery, signal?: AbortSignal) =>
+  json<{ entries: AuditEntry[]; next: string | null }>(labeling(`/v1/audit${query({ ...wanted })}`), { signal });
+export const auditCsv = (search: string) => labeling(`/v1/audit${query({ search, format: "csv" })}`);
+
+const qa = (path: string) => addressOf("qa", path);
+const reviewAt = (reviewId: string, rest = "") => qa(`/v1/reviews/${encodeURIComponent(reviewId)}${rest}`);
+
+export const reviews = (wanted: { project_id: string; state?: string; after?: string; limit?: number }, signal?: AbortSignal) =>
+  json<{ reviews: Review[] }>(qa(`/v1/reviews${query({ ...wanted })}`), { signal });
+export const reviewCounts = (projectId: string, signal?: AbortSignal) =>
+  json<{ reviews: Record<string, number> }>(qa(`/v1/status${query({ project_id: projectId })}`), { signal });
+export const review = (reviewId: string) => json<Review>(reviewAt(reviewId));
+export const approveReview = (reviewId: string, labelVersionId: string) =>
+  json<Review>(reviewAt(reviewId, "/approve"), { method: "POST", json: { label_version_id: labelVersionId } });
+export const returnReview = (
+  reviewId: string,
+  body: {
+    label_version_id: string;
+    reason: string;
+    comment: string;
+    pin: { index: [number, number, number]; label_version_id: string } | null;
+  },
+) => json<Review>(reviewAt(reviewId, "/return"), { method: "POST", json: body });
+export const readerScores = (projectId: string) =>
+  json<{ readers: ReaderScore[] }>(qa(`/v1/readers${query({ project_id: projectId })}`));
+
+const ingest = (path: string) => addressOf("ingest", path);
+
+export const ingestStatus = (signal?: AbortSignal) => json<IngestStatus>(ingest("/v1/status"), { signal });
+export const studies = (after: string, limit: number, signal?: AbortSignal) =>
+  json<{ studies: StudyRow[] }>(ingest(`/v1/studies${query({ after, limit })}`), { signal });
+export const study = (studyKey: string) => json<StudyDetail>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}`));
+export const rejections = (signal?: AbortSignal) => json<{ rejections: Rejection[] }>(ingest("/v1/rejections"), { signal });
+export const quarantine = (signal?: AbortSignal) =>
+  json<{ quarantine: HeldInstance[] }>(ingest("/v1/quarantine"), { signal });
+export const completeStudy = (studyKey: string) =>
+  json<{ study_key: string }>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}/complete`), { method: "POST" });
+export const releaseHeld = (heldId: string) =>
+  json<{ study_key: string }>(ingest(`/v1/quarantine/${encodeURIComponent(heldId)}/release`), { method: "POST" });
+export const withdrawStudy = (studyKey: string, reason: WithdrawReason) =>
+  json<{ study_key: string; before: string }>(ingest("/v1/withdraw"), {
+    method: "POST",
+    json: { study_key: studyKey, reason },
   });

@@ -32,6 +32,18 @@ export function whenSignedOut(call: () => void): void {
   onSignedOut = call;
 }
 
+let renewing: Promise<boolean> | null = null;
+
+/** Have the session renewed, once for all who wait; false when it is over. */
+function renewed(): Promise<boolean> {
+  renewing ??= send(addressOf("labeling", "/session/refresh"), { method: "POST" })
+    .then((answer) => answer.ok)
+    .finally(() => {
+      renewing = null;
+    });
+  return renewing;
+}
+
 /** The services stand side by side behind one door: the page is `<door>/labeling/`, ingest is `<door>/ingest/`. */
 export function addressOf(service: "labeling" | "qa" | "ingest" | "inference", path: string): string {
   const here = new URL(".", document.baseURI);
@@ -47,14 +59,22 @@ export interface Asking {
   accept?: string;
 }
 
-/** Ask, and return the answer once it is a good one. */
+/** Ask, and return the answer once it is a good one. A session that ended is renewed once, silently, and the same is asked again. */
 export async function ask(url: string, asking: Asking = {}): Promise<Response> {
+  let answer = await send(url, asking);
+  if (answer.status === 401 && (await renewed())) answer = await send(url, asking);
+  if (answer.ok) return answer;
+  const problem = await problemOf(answer);
+  if (problem.status === 401) onSignedOut();
+  throw problem;
+}
+
+async function send(url: string, asking: Asking): Promise<Response> {
   // A page of another origin cannot send this header: see the services' rule on cookies.
   const headers: Record<string, string> = { "X-Radloop": "1", Accept: asking.accept ?? "application/json" };
   if (asking.json !== undefined) headers["Content-Type"] = "application/json";
-  let answer: Response;
   try {
-    answer = await fetch(url, {
+    return await fetch(url, {
       method: asking.method ?? "GET",
       headers,
       body: asking.form ?? (asking.json === undefined ? undefined : JSON.stringify(asking.json)),
@@ -66,10 +86,6 @@ export async function ask(url: string, asking: Asking = {}): Promise<Response> {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem(0, "network-away", "an answer of the platform", "none", "check the network; it is tried again");
   }
-  if (answer.ok) return answer;
-  const problem = await problemOf(answer);
-  if (problem.status === 401) onSignedOut();
-  throw problem;
 }
 
 async function problemOf(answer: Response): Promise<Problem> {

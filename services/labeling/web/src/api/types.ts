@@ -164,3 +164,79 @@ export interface ReviewedLabel {
   agreement: Record<string, number>;
   mean_agreement: number | null;
 }
+
+/** What became of one reader's labels in one project. Agreement: mean Dice with other readers where a case is read twice. */
+export interface ReaderScore {
+  reader: string;
+  project_id: string;
+  submitted: number;
+  returned: number;
+  approved: number;
+  supported: number;
+  overruled: number;
+  mean_agreement: number | null;
+}
+
+export type WithdrawReason = "consent" | "sent-in-error" | "identifiable";
+
+export interface IngestStatus {
+  studies: Record<string, number>;
+  waiting: number;
+  instances: number;
+  cases: number;
+  held: number;
+  rejections: number;
+  withdrawn: number;
+  dicom?: Record<string, unknown>;
+}
+
+/** Times of ingest are seconds since 1970. `waiting`: instances came that were not formed into cases yet. */
+export interface StudyRow {
+  study_key: string;
+  state: "held" | "receiving" | "ingested" | "rejected";
+  waiting: boolean;
+  received_at: number;
+  instances: number;
+}
+
+export interface Rejection {
+  rejection_id: string;
+  study_key: string;
+  series_key: string;
+  reason: string;
+  detail: string;
+  instance_count: number;
+  said: boolean;
+  at?: number;
+}
+
+export interface HeldInstance {
+  id: string;
+  reason: string;
+  detail: string;
+  sop_key: string;
+  series_key: string;
+  study_key: string;
+  at: number;
+}
+
+export interface StudyDetail {
+  study_key: string;
+  state: string;
+  waiting: boolean;
+  received_at: number;
+  series: { series_key: string; instances: number }[];
+  cases: { case_id: string; project_id: string; split: string; phase: number; phase_count: number; shape: number[] }[];
+  rejections: Rejection[];
+  quarantine: HeldInstance[];
+  differences: { sop_key: string; keywords: string[]; at: number }[];
+}
+
+/** One entry of the audit trail: who did what to which pseudonymous id. */
+export interface AuditEntry {
+  id: number;
+  at: string | number;
+  subject: string;
+  action: string;
+  target: string;
+}
