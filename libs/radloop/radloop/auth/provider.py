@@ -111,10 +111,7 @@ class Provider:
         clock: Callable[[], float] = time.monotonic,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url, self._clock = url, clock
-        # A proxy of the environment is for the way out, not for this machine.
-        away = not is_loopback(url.issuer)
-        self._http = httpx.Client(timeout=_TIMEOUT_S, trust_env=away, transport=transport)
+        self.url, self._clock, self._transport = url, clock, transport
         self._lock = threading.Lock()
         self._described: dict[str, Any] = {}
         self._keys: dict[str, jwt.PyJWK] = {}
@@ -187,12 +184,19 @@ class Provider:
         elif secret:
             fields["client_secret"] = secret
         try:
-            answer = self._http.post(url, data=fields, auth=basic, headers={"accept": "application/json"})
+            with self._connected() as http:
+                answer = http.post(url, data=fields, auth=basic, headers={"accept": "application/json"})
         except httpx.HTTPError as error:
             raise self._away("an answer from the identity provider", type(error).__name__) from error
         if answer.status_code >= 500 or answer.status_code == 429:
             raise self._away("an answer from the identity provider", f"status {answer.status_code}")
         return answer
+
+    def _connected(self) -> httpx.Client:
+        """Open a connection for one request: there are few, minutes apart."""
+        # A proxy of the environment is for the way out, not for this machine.
+        away = not is_loopback(self.url.issuer)
+        return httpx.Client(timeout=_TIMEOUT_S, trust_env=away, transport=self._transport)
 
     def _age(self) -> float:
         return self._clock() - self._read_at
@@ -222,7 +226,8 @@ class Provider:
 
     def _get(self, url: str) -> dict[str, Any]:
         try:
-            answer = self._http.get(url)
+            with self._connected() as http:
+                answer = http.get(url)
             answer.raise_for_status()
             found = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
