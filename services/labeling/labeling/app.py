@@ -1,12 +1,14 @@
 """What is plugged into what. The only place that constructs things."""
 
 from functools import partial
+from pathlib import Path
 
 from labeling.adapters import housekeeping, http, http_me
 from labeling.adapters.api import Api, Limits
 from labeling.adapters.clock import SystemClock
 from labeling.adapters.references import needed
 from labeling.adapters.sql import LabelingUnitOfWork
+from labeling.adapters.web import BUILT, web_router
 from labeling.adapters.wire import WIRE
 from labeling.handlers import HANDLERS
 from labeling.ports import Clock
@@ -47,6 +49,8 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
             http_me.router(unit_of_work),
             session_router(shared, "labeling"),
             sweep_router(Sweeper("labeling", objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
+            # Last: the API's own paths win.
+            web_router(Path(settings.web_folder) if settings.web_folder else BUILT),
         ],
         checks={"objects": partial(answers, objects)},
         workers=[

@@ -24,3 +24,6 @@ class LabelingSettings(ServiceSettings):
 
     abandoned_upload_s: float = Field(default=3600.0, ge=60)
     """Seconds after which an uploaded object that no label refers to is deleted."""
+
+    web_folder: str = ""
+    """Folder of the built reading room; empty for `web/dist` beside the package in the source tree."""

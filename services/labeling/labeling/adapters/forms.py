@@ -51,7 +51,9 @@ def label_form(max_bytes: int) -> Callable[[Request], Awaitable[LabelForm]]:
 
     async def read(request: Request) -> LabelForm:
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise Invalid("form-missing", expected="multipart/form-data", got="another content type", do="see /docs")
+            raise Invalid(
+                "form-missing", expected="multipart/form-data", got="another content type", do="see /openapi.json"
+            )
         parser = _InMemoryParser(
             request.headers, bounded(request, max_bytes + _MARGIN_BYTES), max_files=1, max_fields=20
         )
@@ -64,7 +66,7 @@ def label_form(max_bytes: int) -> Callable[[Request], Awaitable[LabelForm]]:
                 raise _unreadable()
             file = form.get("label")
             if file is None or isinstance(file, str):
-                raise Invalid("label-missing", expected="a file in the field label", got="none", do="see /docs")
+                raise Invalid("label-missing", expected="a file in the field label", got="none", do="see /openapi.json")
             data = await file.read()
         finally:
             await form.close()

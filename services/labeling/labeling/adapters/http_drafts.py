@@ -62,7 +62,7 @@ def router(api: Api) -> APIRouter:
                 "draft-unreadable",
                 expected='{"lease_id", "after_sequence", "entries": [...]}, at least one entry',
                 got="something else",
-                do="see /docs",
+                do="see /openapi.json",
             ) from error
 
     @routes.get("/{task_id}/draft")
