@@ -217,6 +217,12 @@ def test_cookies_and_what_a_service_sets_come_through(client: httpx.Client) -> N
     assert answer.headers["content-security-policy"] == "default-src 'none'"  # the service's own word stands
 
 
+def test_what_a_service_sets_for_one_browser_goes_out_with_no_others_request(client: httpx.Client) -> None:
+    assert client.get("/ingest/cookies").cookies["one"] == "1"
+    with httpx.Client(base_url=client.base_url, trust_env=False) as another:
+        assert another.get("/ingest/v1/x").json()["cookie"] == ""
+
+
 def test_a_foreign_name_for_this_machine_is_refused(client: httpx.Client) -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from starlette.applications import Starlette
@@ -46,7 +47,9 @@ def build(
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=4)
         # No time limit on an answer: synchronous inference and large uploads take what they take.
         timeout = httpx.Timeout(None, connect=5)
-        async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as client:
+        # Cookies are the browsers', each its own: what a service sets for one must never go out with another's request.
+        none = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False, cookies=none) as client:
             app.state.client = client
             yield
 
