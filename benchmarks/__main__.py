@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 TABLES = HERE.parent / "docs" / "benchmarks"
 BENCHMARKS = {
     "ingest_store": "Instances per second into `ingest`, against a bare pynetdicom SCP that only writes files",
+    "frames": "Frames per second to a browser: one by one by WADO-RS, direct and through the gateway, against the bare object read",
     "triton_client": "Triton through our client, against bare torch",
     "whole_platform": "Start-up, memory of each process, and seconds from the last C-STORE of a study to `prediction-made`",
     "objects": "MB per second into S3 and out of it, through our adapter and through bare boto3",

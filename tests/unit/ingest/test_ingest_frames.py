@@ -54,9 +54,10 @@ def test_the_frames_of_one_instance(phantoms, compress: str) -> None:
     assert [frame_of(data, header, number) for number in (1, 2, 3)] == [part.tobytes() for part in np.split(pixels, 3)]
 
 
+@pytest.mark.parametrize("sent", [0x0FFE, 0xFFFE])  # -2 in twelve bits: the sender left the other four at 0, or not
 @pytest.mark.parametrize("compress", ["", RLELossless])
-def test_a_negative_value_of_twelve_bits_has_its_sign_in_sixteen(phantoms, compress: str) -> None:
-    values = np.full(24, 0x0FFE, dtype="<u2")  # -2 in twelve bits; the sender left the other four at 0
+def test_a_negative_value_of_twelve_bits_has_its_sign_in_sixteen(phantoms, compress: str, sent: int) -> None:
+    values = np.full(24, sent, dtype="<u2")
     data, header = stored(phantoms, compress=compress, PixelRepresentation=1, PixelData=values.tobytes())
     assert set(np.frombuffer(frame_of(data, header, 1), dtype="<i2")) == {-2}
 
