@@ -58,5 +58,5 @@ benchmark: bootstrap ## Measure, and write the tables under docs/benchmarks/
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 clean: ## Remove what was built or installed here; data folders such as .radloop stay
-	@rm -rf .venv .bootstrap .triton .engines .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@rm -rf services/labeling/web/node_modules services/labeling/web/dist .venv .bootstrap .triton .engines .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.radloop/*' -prune -exec rm -rf {} +
