@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from radloop.audit_http import audit_router
 from radloop.auth import open_authenticator
 from radloop.consumer import ConsumerLoop
 from radloop.dispatch import Handler
@@ -193,7 +194,7 @@ def assemble(
     watch = EventLogWatch(event_log, wire)
     checks = {"events": watch.check, "database": database.check, **(checks or {})}
     http = create_http(f"radloop {name}", open_authenticator(settings.auth_url), checks)
-    for router in routers:
+    for router in (audit_router(unit_of_work), *routers):
         http.include_router(router)
     return Service(
         name=name,

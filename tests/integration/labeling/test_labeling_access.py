@@ -45,6 +45,8 @@ ENDPOINTS = {
     ("GET", "/v1/projects/{project_id}/segments"): (EVERYBODY, {}),
     # The site's own administrator may, of all projects; those of one project may not.
     ("POST", "/v1/objects/sweep"): (set(), {"json": {"dry_run": True}}),
+    # So may whoever reads the audit trail.
+    ("GET", "/v1/audit"): (set(), {}),
     # Of oneself: whoever has a token, with whatever roles.
     ("GET", "/v1/me"): (EVERYBODY, {}),
 }
