@@ -3,6 +3,7 @@
 import typer
 
 from standalone.commands import (
+    audit,
     backup,
     database,
     datasets,
@@ -46,6 +47,7 @@ app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="dataset")
 app.command()(studies.withdraw)
+app.command()(audit.audit)
 app.add_typer(events.app, name="events")
 app.add_typer(objects.app, name="objects")
 app.add_typer(deadletters.app, name="dlq")

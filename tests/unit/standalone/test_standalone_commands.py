@@ -60,6 +60,7 @@ def test_what_the_issue_names_is_there() -> None:
         "models rollback",
         "dataset export",
         "withdraw",
+        "audit",
         "train",
         "token",
         "dlq list",
