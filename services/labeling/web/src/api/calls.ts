@@ -1,9 +1,9 @@
 /** The calls the pages make, one function each. */
 
-import { addressOf, ask, bytes, json, query } from "./http";
+import { addressOf, ask, bytes, json, query, type Service } from "./http";
 import type {
   AuditEntry, Doubt, Frames, HeldInstance, IngestStatus, LabelMade, Me, ProjectSegments, ReaderScore, Rejection, Review,
-  StudyDetail, StudyRow, Task, Version, WithdrawReason, WorklistRow,
+  StudyDetail, StudyRow, Task, Version, WithdrawnStudy, WithdrawReason, WorklistRow,
 } from "./types";
 
 const labeling = (path: string) => addressOf("labeling", path);
@@ -89,14 +89,14 @@ export const report = (caseId: string, reason: string, note: string) =>
     json: { reason, note },
   });
 
-export interface AuditQuery {
-  search?: string;
-  before?: string;
-  limit?: number;
+/** Each service keeps its part of the audit trail. Oldest first, after an id; `next` is null at the end. */
+export const audit = (service: Service, after: number, limit: number, signal?: AbortSignal) =>
+  json<{ entries: AuditEntry[]; next: number | null }>(addressOf(service, `/v1/audit${query({ after, limit })}`), { signal });
+export async function auditCsv(service: Service, after: number, limit: number): Promise<{ text: string; next: number | null }> {
+  const answer = await ask(addressOf(service, `/v1/audit${query({ after, limit, format: "csv" })}`), { accept: "text/csv" });
+  const next = answer.headers.get("X-Next");
+  return { text: await answer.text(), next: next ? Number(next) : null };
 }
-export const audit = (wanted: AuditQuery, signal?: AbortSignal) =>
-  json<{ entries: AuditEntry[]; next: string | null }>(labeling(`/v1/audit${query({ ...wanted })}`), { signal });
-export const auditCsv = (search: string) => labeling(`/v1/audit${query({ search, format: "csv" })}`);
 
 const qa = (path: string) => addressOf("qa", path);
 const reviewAt = (reviewId: string, rest = "") => qa(`/v1/reviews/${encodeURIComponent(reviewId)}${rest}`);
@@ -123,12 +123,23 @@ export const readerScores = (projectId: string) =>
 const ingest = (path: string) => addressOf("ingest", path);
 
 export const ingestStatus = (signal?: AbortSignal) => json<IngestStatus>(ingest("/v1/status"), { signal });
-export const studies = (after: string, limit: number, signal?: AbortSignal) =>
-  json<{ studies: StudyRow[] }>(ingest(`/v1/studies${query({ after, limit })}`), { signal });
+export interface IntakeQuery {
+  /** Beginning of the study key. */
+  search?: string;
+  offset: number;
+  limit: number;
+}
+export const studies = (wanted: IntakeQuery & { state?: string }, signal?: AbortSignal) =>
+  json<{ total: number; studies: StudyRow[] }>(ingest(`/v1/studies${query({ order: "newest", ...wanted })}`), { signal });
 export const study = (studyKey: string) => json<StudyDetail>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}`));
-export const rejections = (signal?: AbortSignal) => json<{ rejections: Rejection[] }>(ingest("/v1/rejections"), { signal });
-export const quarantine = (signal?: AbortSignal) =>
-  json<{ quarantine: HeldInstance[] }>(ingest("/v1/quarantine"), { signal });
+export const rejections = (wanted: IntakeQuery & { reason?: string }, signal?: AbortSignal) =>
+  json<{ total: number; rejections: Rejection[] }>(ingest(`/v1/rejections${query({ ...wanted })}`), { signal });
+export const quarantine = (wanted: IntakeQuery, signal?: AbortSignal) =>
+  json<{ total: number; quarantine: HeldInstance[] }>(ingest(`/v1/quarantine${query({ ...wanted })}`), { signal });
+export const withdrawn = (wanted: IntakeQuery, signal?: AbortSignal) =>
+  json<{ total: number; withdrawn: WithdrawnStudy[] }>(ingest(`/v1/withdrawn${query({ ...wanted })}`), { signal });
+export const formAgain = (studyKey: string) =>
+  json<{ study_key: string }>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}/retry`), { method: "POST" });
 export const completeStudy = (studyKey: string) =>
   json<{ study_key: string }>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}/complete`), { method: "POST" });
 export const releaseHeld = (heldId: string) =>

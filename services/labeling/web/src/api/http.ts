@@ -44,8 +44,10 @@ function renewed(): Promise<boolean> {
   return renewing;
 }
 
+export type Service = "labeling" | "qa" | "ingest" | "inference" | "edge-miner" | "trainer";
+
 /** The services stand side by side behind one door: the page is `<door>/labeling/`, ingest is `<door>/ingest/`. */
-export function addressOf(service: "labeling" | "qa" | "ingest" | "inference", path: string): string {
+export function addressOf(service: Service, path: string): string {
   const here = new URL(".", document.baseURI);
   return new URL(service === "labeling" ? `.${path}` : `../${service}${path}`, here).href;
 }

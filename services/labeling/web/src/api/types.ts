@@ -190,15 +190,26 @@ export interface IngestStatus {
   dicom?: Record<string, unknown>;
 }
 
-/** Times of ingest are seconds since 1970. `waiting`: instances came that were not formed into cases yet. */
+/** Why a study that came is not formed into cases yet. */
+export type Incomplete = "quiet-time" | "sending" | "broken-off" | "being-formed" | "forming-failed";
+
+/** Times of ingest are seconds since 1970. `formed_after`: when the wait ends by itself; `held`, `rejections`: how many there are. */
 export interface StudyRow {
   study_key: string;
   state: "held" | "receiving" | "ingested" | "rejected";
   waiting: boolean;
   received_at: number;
+  incomplete: Incomplete | null;
+  formed_after: number | null;
   instances: number;
+  cases: number;
+  held: number;
+  rejections: number;
+  rejected_instances: number;
+  reasons: string[];
 }
 
+/** `at`: when the last instance of it was refused; 0 where that is not known. */
 export interface Rejection {
   rejection_id: string;
   study_key: string;
@@ -207,7 +218,15 @@ export interface Rejection {
   detail: string;
   instance_count: number;
   said: boolean;
-  at?: number;
+  at: number;
+}
+
+/** `emptied`: its objects are deleted. */
+export interface WithdrawnStudy {
+  study_key: string;
+  reason: string;
+  at: number;
+  emptied: boolean;
 }
 
 export interface HeldInstance {
@@ -225,6 +244,7 @@ export interface StudyDetail {
   state: string;
   waiting: boolean;
   received_at: number;
+  incomplete: Incomplete | null;
   series: { series_key: string; instances: number }[];
   cases: { case_id: string; project_id: string; split: string; phase: number; phase_count: number; shape: number[] }[];
   rejections: Rejection[];
@@ -235,7 +255,7 @@ export interface StudyDetail {
 /** One entry of the audit trail: who did what to which pseudonymous id. */
 export interface AuditEntry {
   id: number;
-  at: string | number;
+  at: string;
   subject: string;
   action: string;
   target: string;

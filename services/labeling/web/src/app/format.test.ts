@@ -8,7 +8,7 @@ describe("times", () => {
   const before = (seconds: number) => age(new Date(now.getTime() - seconds * 1000), now);
   it("are told in the largest unit that fits", () => {
     expect([before(5), before(65), before(3 * 3600), before(47 * 3600), before(3 * 86400), before(40 * 86400)]).toEqual([
-      "now", "1 min", "3 h", "47 h", "3 d", "5 weeks",
+      "now", "1 min", "3 h", "47 h", "3 d", "5 wk",
     ]);
     expect(before(-30)).toBe("now");
     expect(age(new Date("nonsense"), now)).toBe("–");

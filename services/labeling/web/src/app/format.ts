@@ -4,7 +4,7 @@ const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** How long ago, in the largest unit that fits: "now", "12 min", "5 h", "3 d", "7 weeks". */
+/** How long ago, in the largest unit that fits: "now", "12 min", "5 h", "3 d", "7 wk". */
 export function age(then: Date, now: Date): string {
   const seconds = (now.getTime() - then.getTime()) / 1000;
   if (!Number.isFinite(seconds)) return "–";
@@ -12,7 +12,7 @@ export function age(then: Date, now: Date): string {
   if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} min`;
   if (seconds < 2 * DAY) return `${Math.floor(seconds / HOUR)} h`;
   if (seconds < 28 * DAY) return `${Math.floor(seconds / DAY)} d`;
-  return `${Math.floor(seconds / (7 * DAY))} weeks`;
+  return `${Math.floor(seconds / (7 * DAY))} wk`;
 }
 
 /** A time as the services write it: ISO 8601, or seconds since 1970. Null when there is none. */

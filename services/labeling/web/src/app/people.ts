@@ -35,7 +35,7 @@ export function mayIn(me: Me, projectId: string | null): May {
     decide: any(here, "reviewer", "project-lead"),
     operate: any(site, "site-admin", "auditor"),
     administer: any(site, "site-admin"),
-    audit: any(here, "site-admin", "auditor"),
+    audit: any(site, "site-admin", "auditor"),
   };
 }
 

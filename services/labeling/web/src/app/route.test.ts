@@ -52,7 +52,7 @@ describe("roles", () => {
     });
   });
   it("do not give the site to the administrator of a project", () => {
-    expect(mayIn(me([], ["site-admin"]), "lung")).toMatchObject({ operate: false, administer: false, audit: true });
+    expect(mayIn(me([], ["site-admin"]), "lung")).toMatchObject({ operate: false, administer: false, audit: false });
   });
   it("begin with the project used last, while there is one", () => {
     expect([firstProject(me([], ["reader"]), "lung"), firstProject(me([], ["reader"]), "gone")]).toEqual(["lung", "lung"]);

@@ -3,7 +3,8 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef } from "react";
 
-import { age, count, shortUid, stamp, timeOf } from "../../app/format";
+import { age, count, stamp, timeOf } from "../../app/format";
+import type { WindowedList } from "../../app/windowed";
 import type { Line, Tab } from "./intake";
 
 const ROW_PX = 52;
@@ -17,41 +18,43 @@ export interface Deeds {
 
 export default function Lines(props: {
   tab: Tab;
-  lines: readonly Line[];
+  list: WindowedList<Line>;
   administer: boolean;
   selected: number;
   select(index: number): void;
   deeds: Deeds;
 }) {
-  const { tab, lines, administer, selected, select, deeds } = props;
+  const { tab, list, administer, selected, select, deeds } = props;
+  const total = list.total ?? 0;
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
-    count: lines.length,
+    count: total,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PX,
     overscan: 10,
-    getItemKey: (index) => lines[index].key,
   });
-  useEffect(() => {
-    if (selected >= 0 && selected < lines.length) virtual.scrollToIndex(selected, { align: "auto" });
-  }, [virtual, selected, lines.length]);
-  const now = new Date();
   const items = virtual.getVirtualItems();
-  const inSight = items.some((item) => item.index === selected);
+  const first = items[0]?.index ?? 0;
+  const last = items.at(-1)?.index ?? 0;
+  useEffect(() => list.need(first, last), [list, first, last]);
+  useEffect(() => {
+    if (selected >= 0 && selected < total) virtual.scrollToIndex(selected, { align: "auto" });
+  }, [virtual, selected, total]);
+  const now = new Date();
   return (
     <div
       ref={scroller}
-      className={`rows intake ${tab}`}
+      className="rows intake"
       role="grid"
       aria-label={tab}
-      aria-rowcount={lines.length + 1}
-      aria-activedescendant={inSight ? `line-${selected}` : undefined}
+      aria-rowcount={total + 1}
+      aria-activedescendant={selected >= first && selected <= last ? `line-${selected}` : undefined}
       tabIndex={0}
     >
       <div className="head" role="rowgroup">
         <div className="line" role="row" aria-rowindex={1}>
           <div role="columnheader">Study</div>
-          <div role="columnheader">Why</div>
+          <div role="columnheader">{tab === "received" ? "What came of it" : "Why"}</div>
           <div role="columnheader">State</div>
           <div role="columnheader" className="number">
             Instances
@@ -62,8 +65,7 @@ export default function Lines(props: {
       </div>
       <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: "relative" }}>
         {items.map((item) => {
-          const line = lines[item.index];
-          const at = timeOf(line.at);
+          const line = list.row(item.index);
           return (
             <div
               key={item.key}
@@ -75,54 +77,65 @@ export default function Lines(props: {
               style={{ position: "absolute", top: 0, transform: `translateY(${item.start}px)`, height: ROW_PX }}
               onClick={() => select(item.index)}
             >
-              <div role="gridcell" className="id" title={line.studyKey}>
-                {shortUid(line.studyKey)}
-              </div>
-              <div role="gridcell" className="two" title={line.detail}>
-                <span>{line.why || "–"}</span>
-                {line.detail && <span className="muted">{line.detail}</span>}
-              </div>
-              <div role="gridcell">{line.state}</div>
-              <div role="gridcell" className="number">
-                {line.instances === null ? "" : count(line.instances)}
-              </div>
-              <div role="gridcell" title={stamp(at)}>
-                {at ? age(at, now) : "–"}
-              </div>
-              <div role="gridcell" className="deeds">
-                <button type="button" className="button small" disabled={!line.studyKey} onClick={() => deeds.show(line)}>
-                  Show
-                </button>
-                {tab === "incomplete" && administer && (
-                  <button
-                    type="button"
-                    className="button small"
-                    title="Form cases from what is here, without waiting for more"
-                    onClick={() => deeds.retry(line)}
-                  >
-                    Retry
-                  </button>
-                )}
-                {tab === "quarantined" && administer && (
-                  <button type="button" className="button small" onClick={() => deeds.release(line)}>
-                    Release …
-                  </button>
-                )}
-                {administer && (
-                  <button
-                    type="button"
-                    className="button small danger"
-                    disabled={!line.studyKey}
-                    onClick={() => deeds.withdraw(line)}
-                  >
-                    Withdraw …
-                  </button>
-                )}
-              </div>
+              {line ? (
+                <Cells tab={tab} line={line} now={now} administer={administer} deeds={deeds} />
+              ) : (
+                <div role="gridcell" aria-colspan={6} className="waiting" />
+              )}
             </div>
           );
         })}
       </div>
     </div>
+  );
+}
+
+function Cells({ tab, line, now, administer, deeds }: { tab: Tab; line: Line; now: Date; administer: boolean; deeds: Deeds }) {
+  const at = timeOf(line.at);
+  const forms = administer && (tab === "incomplete" || tab === "rejected") && line.studyKey !== "";
+  return (
+    <>
+      <div role="gridcell" className="id" title={line.studyKey}>
+        {line.studyKey || "–"}
+      </div>
+      <div role="gridcell" className="two" title={line.detail}>
+        <span>{line.why || "–"}</span>
+        {line.detail && <span className="muted">{line.detail}</span>}
+      </div>
+      <div role="gridcell">{line.state}</div>
+      <div role="gridcell" className="number">
+        {line.instances === null ? "" : count(line.instances)}
+      </div>
+      <div role="gridcell" title={stamp(at)}>
+        {at ? age(at, now) : "–"}
+      </div>
+      <div role="gridcell" className="deeds">
+        {tab !== "withdrawn" && (
+          <button type="button" className="button small" disabled={!line.studyKey} onClick={() => deeds.show(line)}>
+            Show
+          </button>
+        )}
+        {forms && (
+          <button
+            type="button"
+            className="button small"
+            title={tab === "incomplete" ? "Form cases from what is here, without waiting for more" : "Form it again, with the projects as they are now"}
+            onClick={() => deeds.retry(line)}
+          >
+            Retry
+          </button>
+        )}
+        {tab === "quarantined" && administer && (
+          <button type="button" className="button small" onClick={() => deeds.release(line)}>
+            Release …
+          </button>
+        )}
+        {tab !== "withdrawn" && administer && (
+          <button type="button" className="button small danger" disabled={!line.studyKey} onClick={() => deeds.withdraw(line)}>
+            Withdraw …
+          </button>
+        )}
+      </div>
+    </>
   );
 }

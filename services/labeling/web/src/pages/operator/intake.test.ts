@@ -1,44 +1,55 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { StudyRow } from "../../api/types";
-import { allStudies, linesOf, MOST_STUDIES, searched } from "./intake";
+import { heldLine, pagesOf, rejectionLine, studyLine, withdrawnLine } from "./intake";
 
-const study = (key: string, more: Partial<StudyRow> = {}): StudyRow => ({
-  study_key: key, state: "ingested", waiting: false, received_at: 100, instances: 20, ...more,
+const study = (more: Partial<StudyRow> = {}): StudyRow => ({
+  study_key: "2.25.7", state: "ingested", waiting: false, received_at: 100, incomplete: null, formed_after: null,
+  instances: 20, cases: 1, held: 0, rejections: 0, rejected_instances: 0, reasons: [], ...more,
 });
-const found = {
-  studies: [study("a"), study("b", { received_at: 300, waiting: true }), study("c", { received_at: 200, state: "receiving" })],
-  rejections: [
-    { rejection_id: "r", study_key: "a", series_key: "s", reason: "tilted", detail: "expected no tilt, got 12 degrees", instance_count: 30, said: true },
-  ],
-  quarantine: [
-    { id: "q", reason: "burned-in-text", detail: "BurnedInAnnotation", sop_key: "i", series_key: "s", study_key: "d", at: 50 },
-  ],
-};
 
-describe("the operator's lists", () => {
-  it("stand newest first, and the incomplete ones by themselves", () => {
-    expect(linesOf("received", found).map((line) => line.key)).toEqual(["b", "c", "a"]);
-    expect(linesOf("incomplete", found).map((line) => line.key)).toEqual(["b", "c"]);
+describe("a line of the operator's lists", () => {
+  it("says what came of a study", () => {
+    expect(studyLine(study())).toMatchObject({ why: "1 case", detail: "", state: "ingested", instances: 20 });
+    expect(studyLine(study({ reasons: ["tilted"], held: 2 }))).toMatchObject({
+      why: "tilted gantry", detail: "1 case; 2 instances held",
+    });
+    expect(studyLine(study({ state: "held", cases: 0, held: 1 }))).toMatchObject({ why: "1 instance held", detail: "" });
   });
-  it("say why, and what can be released", () => {
-    expect(linesOf("rejected", found)[0]).toMatchObject({ why: "tilted gantry", at: null, heldId: null, instances: 30 });
-    expect(linesOf("quarantined", found)[0]).toMatchObject({ why: "may carry burned-in text", heldId: "q", studyKey: "d" });
+  it("says why a study is incomplete, and until when it waits", () => {
+    const line = studyLine(study({ state: "receiving", waiting: true, incomplete: "broken-off", formed_after: 1_700_000_000 }));
+    expect(line.why).toBe("sending broke off");
+    expect(line.detail).toMatch(/^formed after 2023-11-1[45] \d\d:\d\d by itself$/);
+    expect(studyLine(study({ incomplete: "being-formed" })).detail).toBe("");
   });
-  it("are searched by every word", () => {
-    const lines = linesOf("rejected", found);
-    expect([searched(lines, ""), searched(lines, "Tilt 12"), searched(lines, "tilt 13")].map((rows) => rows.length)).toEqual([1, 1, 0]);
+  it("says why something was refused, held or withdrawn", () => {
+    const refused = { rejection_id: "r", study_key: "s", series_key: "", reason: "no-project", detail: "d", instance_count: 3, said: true, at: 0 };
+    expect(rejectionLine(refused)).toMatchObject({ why: "no project wants it", at: null, instances: 3, heldId: null });
+    const held = { id: "h", reason: "burned-in-text", detail: "d", sop_key: "", series_key: "", study_key: "s", at: 5 };
+    expect(heldLine(held)).toMatchObject({ key: "h", heldId: "h", why: "may carry burned-in text" });
+    expect(withdrawnLine({ study_key: "s", reason: "consent", at: 5, emptied: false }).state).toBe("being deleted");
   });
-  it("are fetched page by page, up to a bound", async () => {
+});
+
+describe("the lists", () => {
+  beforeEach(() => vi.stubGlobal("document", { baseURI: "http://door/labeling/" }));
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("are fetched in pages from ingest, the incomplete ones by their state", async () => {
     const asked: string[] = [];
-    const serve = (total: number) => async (after: string, limit: number) => {
-      asked.push(after);
-      const from = after === "" ? 0 : Number(after) + 1;
-      return Array.from({ length: Math.min(limit, total - from) }, (_, at) => study(String(from + at)));
-    };
-    expect(await allStudies(serve(2500))).toHaveLength(2500);
-    expect(asked).toEqual(["", "999", "1999"]);
-    expect(await allStudies(serve(0))).toEqual([]);
-    expect(await allStudies(serve(50_000))).toHaveLength(MOST_STUDIES);
+    vi.stubGlobal("fetch", (url: string) => {
+      asked.push(url.replace("http://door", ""));
+      return Promise.resolve(Response.json({ total: 1, studies: [study()], rejections: [], quarantine: [], withdrawn: [] }));
+    });
+    const { signal } = new AbortController();
+    expect((await pagesOf("incomplete", "2.25")(100, 50, signal)).rows).toHaveLength(1);
+    for (const tab of ["received", "rejected", "quarantined", "withdrawn"] as const) await pagesOf(tab, "")(0, 50, signal);
+    expect(asked).toEqual([
+      "/ingest/v1/studies?order=newest&search=2.25&offset=100&limit=50&state=receiving",
+      "/ingest/v1/studies?order=newest&offset=0&limit=50",
+      "/ingest/v1/rejections?offset=0&limit=50",
+      "/ingest/v1/quarantine?offset=0&limit=50",
+      "/ingest/v1/withdrawn?offset=0&limit=50",
+    ]);
   });
 });

@@ -136,7 +136,7 @@ export default function ReviewsPage({ project }: { project: string }) {
         )}
         <footer className="row muted">
           <ResearchUse />
-          <span>The model counts as one more reader; its numbers decide nothing.</span>
+          <span>The model counts as one more reader; a person decides.</span>
           <span className="spread" />
           {mayBeMore && (
             <button type="button" className="button small" onClick={() => void loadMore()}>

@@ -6,9 +6,9 @@ import { useEffect, useRef } from "react";
 import type { WorklistRow } from "../../api/types";
 import { age, measured, short, stamp, timeOf } from "../../app/format";
 import { hashOf } from "../../app/route";
+import type { WindowedList } from "../../app/windowed";
 import { findingWords, readingWords, taskStateWords, whyWords } from "../../app/words";
 import { type Filters, sortedBy, type SortName } from "./filters";
-import type { WindowedList } from "./windowed";
 
 const ROW_PX = 44;
 
@@ -138,9 +138,9 @@ function Cells({ row, now }: { row: WorklistRow; now: Date }) {
       <div role="gridcell" title={stamp(created)}>
         {created ? age(created, now) : "–"}
       </div>
-      <div role="gridcell">
+      <div role="gridcell" title={`attempt ${row.attempt}`}>
         {readingWords(row.reading)}
-        {row.attempt > 1 && <span className="muted">, attempt {row.attempt}</span>}
+        {row.attempt > 1 && <span className="muted"> again</span>}
       </div>
       <div role="gridcell" title={row.shape.length ? `${row.shape.join(" × ")} voxels` : undefined}>
         {row.modality || "–"}

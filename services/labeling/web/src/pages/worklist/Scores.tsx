@@ -16,7 +16,7 @@ export default function Scores({ project }: { project: string }) {
   const mine = readers.find((one) => one.reader === me.pseudonym);
   const others = readers.filter((one) => one !== mine);
   return (
-    <aside className="side stack" aria-label="Scores">
+    <aside className="side stack" aria-label="Scores" tabIndex={0}>
       {asked.problem && <ProblemNotice problem={asked.problem} again={asked.again} />}
       {asked.slow && <Loading what="scores" />}
       {asked.data && (may.read || mine) && (

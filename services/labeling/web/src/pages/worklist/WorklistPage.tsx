@@ -1,6 +1,6 @@
 /** The worklist of a project: what waits, why, and the next case under one key. */
 
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import * as calls from "../../api/calls";
 import type { WorklistRow } from "../../api/types";
@@ -8,12 +8,11 @@ import { useApp } from "../../app/context";
 import { several } from "../../app/format";
 import { useKeys } from "../../app/keys";
 import { Empty, Loading, ProblemNotice, ResearchUse, saidOf } from "../../app/parts";
-import { useWhileSeen } from "../../app/useAsk";
+import { useRested, useSlow, useWindowed } from "../../app/useWindowed";
 import FilterBar from "./FilterBar";
 import { AT_FIRST, type Filters, isNarrowed, keepFilters, keptFilters, queryOf } from "./filters";
 import Rows from "./Rows";
 import Scores from "./Scores";
-import { WindowedList } from "./windowed";
 
 const EVERY_MS = 15_000;
 
@@ -31,26 +30,14 @@ export default function WorklistPage({ project }: { project: string }) {
   const page = useRef(10);
 
   // What is typed is asked for when the typing rests.
-  const settled = useDebounced(filters.search, 200);
-  const question = JSON.stringify(queryOf(project, { ...filters, search: settled }));
-  const asked = useMemo(() => {
-    const wanted = JSON.parse(question) as calls.WorklistQuery;
-    return new WindowedList<WorklistRow>(async (offset, limit, signal) => {
+  const settled = useRested(filters.search);
+  const wanted = queryOf(project, { ...filters, search: settled });
+  const { list, version } = useWindowed<WorklistRow>(
+    JSON.stringify(wanted),
+    async (offset, limit, signal) => {
       const { total, tasks } = await calls.worklist({ ...wanted, offset, limit }, signal);
       return { total, rows: tasks };
-    });
-  }, [question]);
-  const version = useSyncExternalStore(asked.subscribe, asked.version);
-  // Until the new question is answered, the answer to the one before stays on show.
-  const before = useRef(asked);
-  const list = asked.total === null && !asked.problem ? before.current : asked;
-  before.current = list;
-  useEffect(() => {
-    asked.need(0, 0);
-    return () => asked.close();
-  }, [asked]);
-  useWhileSeen(
-    useCallback(() => list.refresh(), [list]),
+    },
     EVERY_MS,
   );
 
@@ -205,26 +192,4 @@ function NothingHere({ filters, change, read }: { filters: Filters; change(filte
       are chosen. This list looks for them by itself.
     </Empty>
   );
-}
-
-function useDebounced<T>(value: T, ms: number): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return settled;
-}
-
-function useSlow(loading: boolean): boolean {
-  const [slow, setSlow] = useState(false);
-  useEffect(() => {
-    if (!loading) {
-      setSlow(false);
-      return;
-    }
-    const timer = setTimeout(() => setSlow(true), 300);
-    return () => clearTimeout(timer);
-  }, [loading]);
-  return slow;
 }
