@@ -23,6 +23,7 @@ BENCHMARKS = {
     "handlers": "Transactions per second of one service, and events per second from log to tables",
     "latency": "Milliseconds from a commit to the next service's handler at 50 events a second",
     "scale": "Worklist, next task and label save with a thousand and with a million cases",
+    "worklist": "Milliseconds of the reading room's table with ten thousand tasks, by HTTP",
     "selection": "How well and how fast cases are ranked",
     "label_errors": "Share of seeded label errors that quality control returns",
 }

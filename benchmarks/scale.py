@@ -55,8 +55,11 @@ _STATE = """CASE WHEN n % 100 < 20 THEN 'open' WHEN n % 100 < 21 THEN 'returned'
 _ANSWERED = "n % 100 >= 20 AND n % 100 <> 24"
 _READER = "'reader-' || (n / 100 % 50)"
 FILL = (
-    """INSERT INTO cases SELECT 'case-' || n, 'study-' || n, replace(:body, 'CASE', 'case-' || n) FROM {n}""",
-    """INSERT INTO predictions SELECT 'pred-' || n, 'case-' || n, 'study-' || n, 'inference/' || n, 'sha256:0', 1 FROM {n}""",
+    """INSERT INTO cases (case_id, study_key, body, project_id, split, series_key)
+        SELECT 'case-' || n, 'study-' || n, replace(:body, 'CASE', 'case-' || n), 'p', 'train', 'series-' || n FROM {n}""",
+    """INSERT INTO predictions (prediction_id, case_id, study_key, mask_key, mask_digest, mask_size_bytes, number)
+        SELECT 'pred-' || n, 'case-' || n, 'study-' || n, 'inference/' || n, 'sha256:0', 1, 1 FROM {n}""",
+    # By place, as the table was made: what came later (the score) has no value.
     f"""INSERT INTO tasks SELECT 'task-' || n, 'case-' || n, 'study-' || n, 'p', 'first', {_STATE}, 2, n / 100, n % 100,
         'round-' || n / 100, 'mined', '["uncertain"]', true, 'pred-' || n, '', '[]',
         CASE WHEN {_ANSWERED} THEN {_READER} ELSE '' END, '', NULL, CASE WHEN {_ANSWERED} THEN 1 ELSE 0 END, '[]', NULL,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from labeling.domain.messages import Reader
@@ -19,6 +20,7 @@ from labeling.domain.model import (
 )
 from labeling.domain.states import TaskState
 from labeling.domain.task import Task
+from labeling.domain.vocabulary import FlagReason, Reading
 from radloop import uow as radloop_uow
 from radloop.errors import Conflict, NotFound
 
@@ -44,6 +46,14 @@ class Projects(Protocol):
 
     def put(self, project: Project) -> None:
         """Keep this version in place of the former."""
+        ...
+
+    def keep_instructions(self, project_id: str, version: int, instructions: str) -> None:
+        """Keep how a version of a project is to be read; a repeat changes nothing."""
+        ...
+
+    def instructions(self, project_id: str, version: int) -> str | None:
+        """Return how a version of a project is to be read; None where that version was never heard of."""
         ...
 
     def newest_round(self, project_id: str) -> int:
@@ -133,6 +143,52 @@ class Filter:
     state: TaskState | None = None
     reader: str = ""
     visible_to: Reader | None = None
+
+
+class Order(StrEnum):
+    """What a worklist is sorted by; equals stand in the order of urgency."""
+
+    URGENCY = "urgency"
+    """Most urgent first: priority, round, rank."""
+    AGE = "age"
+    """Youngest first."""
+    SCORE = "score"
+    """Lowest first; what has none, or must not be seen, comes last either way."""
+    STATE = "state"
+    """From what waits for somebody to what is closed."""
+    ROUND = "round"
+    CASE = "case"
+
+
+@dataclass(frozen=True, slots=True)
+class Worklist:
+    """Which part of a project's tasks a table shows. Empty tuples and texts let everything through.
+
+    Attributes
+    ----------
+    project_id : str
+    mine : Reader, optional
+        Only what this reader holds, answered, was returned to them or may take; None for everything.
+    states, readings : tuple
+    reasons : tuple of FlagReason
+        Any of them; a blind task has none that is shown, and so never matches.
+    search : str
+        Part of a case's or task's id.
+    order : Order
+    descending : bool
+    offset, limit : int
+    """
+
+    project_id: str
+    mine: Reader | None = None
+    states: tuple[TaskState, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    reasons: tuple[FlagReason, ...] = ()
+    search: str = ""
+    order: Order = Order.URGENCY
+    descending: bool = False
+    offset: int = 0
+    limit: int = 100
 
 
 Place = tuple[int, int, int, str]
@@ -323,6 +379,10 @@ class UnitOfWork(radloop_uow.UnitOfWork, Protocol):
     reports: Reports
     uploads: Uploads
     history: History
+
+    def worklist(self, wanted: Worklist) -> tuple[int, Sequence[Task]]:
+        """Return how many tasks there are, and those of the part that is shown, without who is excluded from them."""
+        ...
 
 
 def task_of(task_id: str, uow: UnitOfWork) -> Task:

@@ -16,6 +16,25 @@ SEGMENTS = ((1, "anterior", "#e6550d"), (2, "posterior", "#3182bd"))
 _TYPE = {"value": "5366008", "scheme": "SCT", "meaning": "Hippocampus"}
 _CATEGORY = {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"}
 
+INSTRUCTIONS = """# Hippocampus: anterior and posterior part
+
+Mark the two parts of **one** hippocampus on a T1-weighted MR image that is cut out around it.
+
+1. **anterior**: the head. It begins in front, below the amygdala; leave the amygdala out.
+2. **posterior**: body and tail, back to where the tail curves upwards beside the splenium.
+3. The two meet in a coronal plane: the last slice, from front to back, in which the uncus can be seen belongs to the
+   anterior part. There is no gap between them.
+
+Grey matter of the hippocampus proper and the subiculum belongs to it. White matter (alveus, fimbria), cerebrospinal fluid
+of the temporal horn and the parahippocampal gyrus do not.
+
+- Work in coronal slices, then look at the result in sagittal ones: the outline must be smooth in both.
+- Both parts are always there. If one is cut off by the edge of the image, mark what can be seen.
+- No islands and no holes: each part is one piece.
+- If motion or noise hides the border on more than three slices, skip the case as *image quality*.
+- What looks wrong or rare (a lesion, surgery, a cyst larger than 3 mm): finish the case, and report it.
+"""
+
 
 def project_of(choices: Choices, *, validation_cases: int, pool_cases: int) -> dict[str, Any]:
     """Build the body of ``PUT /v1/projects/hippocampus``.
@@ -56,7 +75,12 @@ def project_of(choices: Choices, *, validation_cases: int, pool_cases: int) -> d
             "max_rounds": choices.rounds,
             "seed": choices.seed,
         },
-        "reading": {"second_reading_share": SECOND_READING_SHARE, "agreement_threshold": 0.8, "lease_s": 120},
+        "reading": {
+            "second_reading_share": SECOND_READING_SHARE,
+            "agreement_threshold": 0.8,
+            "lease_s": 120,
+            "instructions": INSTRUCTIONS,
+        },
         "training": {
             "new_labels": choices.batch,
             "min_validation_labels": validation_cases,

@@ -68,6 +68,8 @@ BAD = [
     ("an absolute path", lambda b: b["segments"][0]["type"].update(meaning="/etc/passwd")),
     ("a relative path", lambda b: b["routing"][0].update(description_contains="../../secrets")),
     ("a URL", lambda b: b["segments"][0]["type"].update(meaning="https://example.org/x")),
+    ("instructions too long", lambda b: b["reading"].update(instructions="x" * 20_001)),
+    ("instructions with a control character", lambda b: b["reading"].update(instructions="read\x1b[2Jthis")),
     ("two of three spacings", lambda b: b["training"].update(spacing_mm=[1.0, 1.0])),
 ]
 
@@ -82,6 +84,20 @@ def test_a_bad_project_is_refused_and_says_why(platform, why, break_it, body):
     assert error["error"] and error["expected"] and error["do"]
     assert platform.said("project-configured") == []
     assert platform.get("/v1/projects") == {"projects": []}
+
+
+def test_readers_get_their_instructions_with_every_version(platform, body):
+    text = (
+        "# How to read\n\n1. See https://example.org/protocol, page `3`.\n\t$ costs nothing: ../ and _all_ are words.\n"
+        + "x" * 19_000
+    )
+    for version, instructions in enumerate((text, "shorter", text), start=1):
+        changed = copy.deepcopy(body)
+        changed["reading"]["instructions"] = instructions
+        assert platform.put(changed).json()["project_version"] == version
+    said = [control_plane_pb2.ProjectConfigured.FromString(r.value) for r in platform.said("project-configured")]
+    assert [event.reading.instructions for event in said] == [text, "shorter", text]
+    assert platform.get(f"/v1/projects/{PROJECT}?version=2")["reading"]["instructions"] == "shorter"
 
 
 def test_words_with_a_slash_are_still_words(platform, body):

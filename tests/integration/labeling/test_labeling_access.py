@@ -16,6 +16,7 @@ FORM = {"data": {"lease_id": "x", "project_id": "p"}, "files": {"label": b"x"}}
 
 ENDPOINTS = {
     ("GET", "/v1/tasks"): (EVERYBODY, {"params": {"project_id": "p"}}),
+    ("GET", "/v1/worklist"): (EVERYBODY, {"params": {"project_id": "p"}}),
     ("POST", "/v1/tasks/next"): (READING, {"json": {"project_id": "p"}}),
     ("GET", "/v1/tasks/{task_id}"): (EVERYBODY, {}),
     ("POST", "/v1/tasks/{task_id}/lease"): (READING, {}),
@@ -43,6 +44,7 @@ ENDPOINTS = {
     ("GET", "/v1/labels/{label_version_id}"): (OVERSEEING, {}),
     ("GET", "/v1/status"): (EVERYBODY, {"params": {"project_id": "p"}}),
     ("GET", "/v1/projects/{project_id}/segments"): (EVERYBODY, {}),
+    ("GET", "/v1/projects/{project_id}/instructions"): (EVERYBODY, {}),
     # The site's own administrator may, of all projects; those of one project may not.
     ("POST", "/v1/objects/sweep"): (set(), {"json": {"dry_run": True}}),
     # So may whoever reads the audit trail.
@@ -71,7 +73,9 @@ def ids(site, ada) -> dict[str, str]:
 
 def test_the_table_has_every_endpoint(site) -> None:
     paths = site.http.get("/openapi.json").json()["paths"]
-    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == ENDPOINTS.keys() | PUBLIC.keys()
+    assert {
+        (method.upper(), path) for path, methods in paths.items() for method in methods
+    } == ENDPOINTS.keys() | PUBLIC.keys()
 
 
 @pytest.mark.parametrize("method, path", PUBLIC)

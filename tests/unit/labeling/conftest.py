@@ -59,6 +59,7 @@ class FakeProjects:
     def __init__(self) -> None:
         self.rows: dict[str, Any] = {}
         self.rounds: dict[str, int] = {}
+        self.texts: dict[tuple[str, int], str] = {}
 
     def get(self, project_id: str) -> Any:
         return self.rows.get(project_id)
@@ -68,6 +69,12 @@ class FakeProjects:
 
     def put(self, project: Any) -> None:
         self.rows[project.project_id] = project
+
+    def keep_instructions(self, project_id: str, version: int, instructions: str) -> None:
+        self.texts.setdefault((project_id, version), instructions)
+
+    def instructions(self, project_id: str, version: int) -> str | None:
+        return self.texts.get((project_id, version))
 
     def newest_round(self, project_id: str) -> int:
         return self.rounds.get(project_id, 0)

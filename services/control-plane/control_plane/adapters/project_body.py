@@ -100,7 +100,7 @@ class SelectionBody(Body):
 
 
 class ReadingBody(Body):
-    """How labels are checked."""
+    """How cases are read and labels checked."""
 
     second_reading_share: Share = 0.0
     """Share of cases read twice, blind."""
@@ -108,6 +108,8 @@ class ReadingBody(Body):
     """Mean Dice of two readers below which a third decides."""
     lease_s: int = Field(default=1800, ge=1, le=604_800)
     """Seconds a lease on a task lasts without renewal."""
+    instructions: str = Field(default="", max_length=20_000)
+    """How to read, for the readers, in Markdown. About the project, never about a patient: it leaves for every site."""
 
 
 class TrainingBody(Body):

@@ -100,11 +100,12 @@ class SelectionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ReadingPolicy:
-    """How labels are checked; `lease_s` in seconds."""
+    """How cases are read and labels checked; `lease_s` in seconds, `instructions` for the readers in Markdown."""
 
     second_reading_share: float
     agreement_threshold: float
     lease_s: int
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

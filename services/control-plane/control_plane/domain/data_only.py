@@ -13,6 +13,26 @@ _EXPRESSION = re.compile(r"\$|`|^[@%]|\{\{|(^|[^A-Za-z0-9])_[a-z]+_($|[^A-Za-z0-
 _PATH = re.compile(r"^[/~.]|\\|\.\.|^[A-Za-z]:|://|/.*/|/.*\.\w+$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+_CONTROL_IN_PROSE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""Lines and tabs are what prose is made of."""
+
+
+def check_prose(text: str, place: str) -> None:
+    """Refuse what no text for people contains. It may name addresses and prices: only people read it, no program parses it.
+
+    Raises
+    ------
+    Invalid
+        ``not-prose``: names the place, never the text.
+    """
+    if _CONTROL_IN_PROSE.search(text):
+        raise Invalid(
+            "not-prose",
+            expected="lines of text, ended by a line feed",
+            got=f"a control character in {place}",
+            do="save the text with Unix line ends, and send it again",
+        )
+
 
 def check_data_only(tree: Any, place: str = "") -> None:
     """Refuse code, expressions and paths anywhere in a tree of dicts, sequences and scalars.

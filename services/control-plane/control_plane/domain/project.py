@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from control_plane.domain.configuration import MemberRole, ProjectSettings, Segment
-from control_plane.domain.data_only import check_data_only
+from control_plane.domain.data_only import check_data_only, check_prose
 from radloop.errors import Conflict, Forbidden, Invalid, NotFound
 
 
@@ -114,14 +114,16 @@ def check_segments(ever: tuple[Segment, ...], wanted: tuple[Segment, ...]) -> No
 
 
 def check_settings(settings: ProjectSettings) -> None:
-    """Check what must hold between fields, and that everything is data.
+    """Check what must hold between fields, and that everything is data but what readers read.
 
     Raises
     ------
     Invalid
         Names what was expected, what came and what to do.
     """
-    check_data_only(dataclasses.asdict(settings))
+    tree = dataclasses.asdict(settings)
+    check_prose(tree["reading"].pop("instructions"), "reading.instructions")
+    check_data_only(tree)
     lists: tuple[tuple[str, list[Any]], ...] = (
         ("segment values", [segment.value for segment in settings.segments]),
         ("segment names", [segment.name for segment in settings.segments]),

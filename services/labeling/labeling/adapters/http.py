@@ -1,15 +1,27 @@
-"""The HTTP API in one router; its parts stand in `http_tasks`, `http_images`, `http_drafts` and `http_labels`."""
+"""The HTTP API in one router; its parts stand in the modules named ``http_…`` beside this one."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
 
-from labeling.adapters import http_drafts, http_images, http_labels, http_tasks
+from labeling.adapters import http_drafts, http_images, http_labels, http_tasks, http_worklist
 from labeling.adapters.access import EVERYBODY, member
 from labeling.adapters.api import Api
 from labeling.domain.states import TaskState
+from labeling.ports import project_of
 from radloop.auth import EVERY_PROJECT, Principal
+from radloop.errors import NotFound
 from radloop.http import authenticated
+
+
+class InstructionsView(BaseModel):
+    """How to read, in Markdown, as one version of a project says; a label names the version it was made under."""
+
+    project_id: str
+    project_version: int
+    instructions: str
+
 
 Who = Annotated[Principal, Depends(authenticated)]
 
@@ -39,6 +51,7 @@ def router(api: Api) -> APIRouter:
             "project_id": project.project_id,
             "project_version": project.version,
             "lease_s": project.lease_s,
+            "overlapping_segments": project.overlapping_segments,
             "segments": [
                 {
                     "value": s.value,
@@ -52,6 +65,24 @@ def router(api: Api) -> APIRouter:
             ],
         }
 
-    for part in (http_tasks, http_images, http_drafts, http_labels):
+    @routes.get("/v1/projects/{project_id}/instructions", tags=["projects"])
+    def instructions(
+        principal: Who, project_id: str, version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    ) -> InstructionsView:
+        """Return how the project's cases are to be read, in Markdown; by default as its newest version says."""
+        with api.unit_of_work(read_only=True) as uow:
+            member(principal, project_id, uow, *EVERYBODY)
+            wanted = version or project_of(project_id, uow).version
+            text = uow.projects.instructions(project_id, wanted)
+        if text is None:
+            raise NotFound(
+                "version-unknown",
+                expected="a version of the project that was announced while this site listened",
+                got=str(wanted),
+                do="leave version out for the newest",
+            )
+        return InstructionsView(project_id=project_id, project_version=wanted, instructions=text)
+
+    for part in (http_tasks, http_worklist, http_images, http_drafts, http_labels):
         routes.include_router(part.router(api))
     return routes

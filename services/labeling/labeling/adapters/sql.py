@@ -4,12 +4,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 import sqlalchemy as sa
 
 from labeling.adapters import tables
 from labeling.adapters.sql_tasks import SqlTasks
+from labeling.adapters.sql_worklist import worklist
 from labeling.domain.messages import CodedTerm, Member, Segment
 from labeling.domain.model import (
     Action,
@@ -38,6 +40,7 @@ class LabelingUnitOfWork(SqlUnitOfWork):
         self.cases = SqlCases(self.connection)
         self.predictions = SqlPredictions(self.connection)
         self.tasks = SqlTasks(self.connection)
+        self.worklist = partial(worklist, self.connection)
         self.labels = SqlLabels(self.connection)
         self.drafts = SqlDrafts(self.connection)
         self.verdicts = SqlVerdicts(self.connection)
@@ -73,6 +76,17 @@ class SqlProjects(_Repository):
         body = json.dumps(dataclasses.asdict(project))
         values = {"project_id": project.project_id, "version": project.version, "body": body}
         upsert(self._connection, tables.projects, values, keys=("project_id",))
+
+    def keep_instructions(self, project_id: str, version: int, instructions: str) -> None:
+        """Keep how a version of a project is to be read; a repeat changes nothing."""
+        values = {"project_id": project_id, "version": version, "instructions": instructions}
+        upsert(self._connection, tables.project_versions, values, keys=("project_id", "version"), update=False)
+
+    def instructions(self, project_id: str, version: int) -> str | None:
+        """Return how a version of a project is to be read; None where that version was never heard of."""
+        known = tables.project_versions.c
+        row = self._one(sa.select(known.instructions).where(known.project_id == project_id, known.version == version))
+        return row.instructions if row else None
 
     def newest_round(self, project_id: str) -> int:
         """Return the highest round number heard of; 0 for none."""

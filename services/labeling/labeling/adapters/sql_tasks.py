@@ -143,7 +143,7 @@ class SqlTasks:
             pairs = sa.select(exclusions).where(exclusions.c.task_id.in_(list(excluded))).order_by(exclusions.c.reader)
             for pair in self._connection.execute(pairs):
                 excluded[pair.task_id].append(pair.reader)
-        return [_task(row, tuple(excluded[row.task_id])) for row in rows]
+        return [task_of_row(row, tuple(excluded[row.task_id])) for row in rows]
 
 
 def _priorities(reader: Reader) -> list[int]:
@@ -151,7 +151,11 @@ def _priorities(reader: Reader) -> list[int]:
 
 
 def _takeable(project_id: str, reader: Reader) -> sa.Select[Any]:
-    """Select open tasks the reader may take: by role, not excluded, no other reading of the case answered or in hand."""
+    return sa.select(tasks).where(tasks.c.project_id == project_id, takeable(project_id, reader))
+
+
+def takeable(project_id: str, reader: Reader) -> sa.ColumnElement[bool]:
+    """Tell open tasks the reader may take: by role, not excluded, no other reading of the case answered or in hand."""
     me, other = reader.pseudonym, tasks.alias("other")
     excluded = sa.exists().where(exclusions.c.task_id == tasks.c.task_id, exclusions.c.reader == me)
     answered = sa.exists().where(
@@ -160,11 +164,12 @@ def _takeable(project_id: str, reader: Reader) -> sa.Select[Any]:
     in_hand = sa.select(other.c.case_id).where(
         other.c.project_id == project_id, other.c.reader == me, other.c.state == TaskState.LEASED
     )
-    return (
-        sa.select(tasks)
-        .where(tasks.c.project_id == project_id, tasks.c.state == TaskState.OPEN)
-        .where(tasks.c.priority.in_(_priorities(reader)))
-        .where(~excluded, ~answered, tasks.c.case_id.not_in(in_hand))
+    return sa.and_(
+        tasks.c.state == TaskState.OPEN,
+        tasks.c.priority.in_(_priorities(reader)),
+        ~excluded,
+        ~answered,
+        tasks.c.case_id.not_in(in_hand),
     )
 
 
@@ -198,7 +203,8 @@ def _row(task: Task) -> dict[str, Any]:
     }
 
 
-def _task(row: Any, excluded: tuple[str, ...]) -> Task:
+def task_of_row(row: Any, excluded: tuple[str, ...]) -> Task:
+    """Return the task a row of the table stands for."""
     expires = row.lease_expires_at
     return Task(
         task_id=row.task_id,

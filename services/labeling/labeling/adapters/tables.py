@@ -44,6 +44,8 @@ cases = sa.Table(
     sa.Column("series_key", sa.String(200), nullable=False, server_default=""),
     sa.Column("phase", sa.Integer, nullable=False, server_default="0"),
     sa.Index("cases_of_series", "project_id", "series_key", "phase"),
+    # Whether a task is blind is told by this alone; the bodies are large.
+    sa.Index("cases_by_split", "case_id", "split"),
 )
 
 predictions = sa.Table(

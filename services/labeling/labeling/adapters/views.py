@@ -182,7 +182,7 @@ def _task_view(
         proposal_available=prediction is not None,
         uncertainty_available=prediction is not None and prediction.uncertainty is not None,
         label_version_ids=list(task.label_version_ids),
-        held_by=_holder(task, me, now),
+        held_by=holder(task, me, now),
         lease=_lease(task, me, now, project),
         draft_sequence=draft_sequence,
         case=_case(case, phases) if case else None,
@@ -240,7 +240,8 @@ def place(text: str) -> Place:
         raise Invalid("cursor-unreadable", expected="next of the page before", got="something else") from error
 
 
-def _holder(task: Task, me: str, now: datetime) -> str:
+def holder(task: Task, me: str, now: datetime) -> str:
+    """Return who holds a task: "you", "somebody-else" or "" for nobody."""
     if not task.live(now):
         return ""
     return "you" if task.reader == me else "somebody-else"

@@ -45,9 +45,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ReadingPolicy:
-    """How long a lease lasts without renewal, in seconds."""
+    """How long a lease lasts without renewal, in seconds, and how to read, in Markdown."""
 
     lease_s: int
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

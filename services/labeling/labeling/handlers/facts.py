@@ -24,8 +24,9 @@ from radloop.references import Arm
 
 
 def keep_project(event: ProjectConfigured, uow: UnitOfWork, clock: Clock) -> list[Message]:
-    """Keep the newest version of a project."""
+    """Keep the newest version of a project, and of every version how it is to be read."""
     del clock
+    uow.projects.keep_instructions(event.project_id, event.project_version, event.reading.instructions)
     known = uow.projects.get(event.project_id)
     if known is None or known.version < event.project_version:
         uow.projects.put(

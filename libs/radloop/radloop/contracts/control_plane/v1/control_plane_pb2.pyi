@@ -107,14 +107,16 @@ class SelectionPolicy(_message.Message):
     def __init__(self, strategy: _Optional[str] = ..., pool_sample: _Optional[int] = ..., batch_size: _Optional[int] = ..., control_fraction: _Optional[float] = ..., cold_start: _Optional[bool] = ..., max_rounds: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class ReadingPolicy(_message.Message):
-    __slots__ = ("second_reading_share", "agreement_threshold", "lease_s")
+    __slots__ = ("second_reading_share", "agreement_threshold", "lease_s", "instructions")
     SECOND_READING_SHARE_FIELD_NUMBER: _ClassVar[int]
     AGREEMENT_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     LEASE_S_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     second_reading_share: float
     agreement_threshold: float
     lease_s: int
-    def __init__(self, second_reading_share: _Optional[float] = ..., agreement_threshold: _Optional[float] = ..., lease_s: _Optional[int] = ...) -> None: ...
+    instructions: str
+    def __init__(self, second_reading_share: _Optional[float] = ..., agreement_threshold: _Optional[float] = ..., lease_s: _Optional[int] = ..., instructions: _Optional[str] = ...) -> None: ...
 
 class TrainingPolicy(_message.Message):
     __slots__ = ("new_labels", "min_validation_labels", "quiet_s", "initial_steps", "update_steps", "edge_case_weight", "members", "seed", "spacing_mm", "patch", "max_runs")
