@@ -206,22 +206,22 @@ export function PlaneView({ room, plane, name, title = name, element, overlay, p
       <canvas className="overlay" ref={overlay} aria-hidden="true" />
       {plane && (
         <div className="marks" aria-hidden="true">
-          <span className="name">{title}</span>
-          <span className="top">{orientationLetters(scaled(plane.view.down, -1))}</span>
-          <span className="bottom">{orientationLetters(plane.view.down)}</span>
-          <span className="left">{orientationLetters(scaled(plane.view.right, -1))}</span>
-          <span className="right">{orientationLetters(plane.view.right)}</span>
-          <span className="slice">
+          <span className="plane-name">{title}</span>
+          <span className="edge-top">{orientationLetters(scaled(plane.view.down, -1))}</span>
+          <span className="edge-bottom">{orientationLetters(plane.view.down)}</span>
+          <span className="edge-left">{orientationLetters(scaled(plane.view.right, -1))}</span>
+          <span className="edge-right">{orientationLetters(plane.view.right)}</span>
+          <span className="plane-slice">
             {plane.slice + 1} / {plane.sliceCount}
             <small>{position}</small>
           </span>
           {bar && (
-            <span className="bar">
+            <span className="scale-bar">
               <i style={{ width: bar.pixels }} />
               {bar.mm >= 10 ? `${bar.mm / 10} cm` : `${bar.mm} mm`}
             </span>
           )}
-          {room.showsModel && <span className="research">Research use only</span>}
+          {room.showsModel && <span className="research-only">Research use only</span>}
         </div>
       )}
     </section>

@@ -155,13 +155,13 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
   return (
     <main className={`reading${room.maximised ? " one" : ""}`} data-stage={room.stage} data-loaded={room.loaded} data-total={frames?.slices.length ?? 0}>
       <h1 className="only-read">Case {task?.case_id.slice(0, 8)}</h1>
-      <header className="case">
+      <header className="case-bar">
         <button type="button" onClick={onLeave} title="Back to the worklist (Escape)">
           ‹ Worklist
         </button>
         <strong>{task ? `Case ${task.case_id.slice(0, 8)}` : "Opening…"}</strong>
         {task && <Why room={room} />}
-        <span className="grow" />
+        <span className="bar-grow" />
         <Saved room={room} />
         {ready && (
           <>
@@ -205,7 +205,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
               version={version}
             />
           ))}
-          {!ready && <p className="waiting">Opening the case…</p>}
+          {!ready && <p className="planes-waiting">Opening the case…</p>}
         </div>
         <aside className="panels" aria-label="Segments and the model">
           {ready && (
@@ -218,7 +218,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
           )}
         </aside>
         {reading !== null && (
-          <aside className="instructions" aria-label="Reading instructions">
+          <aside className="instructions-pane" aria-label="Reading instructions">
             <button type="button" onClick={() => setReading(null)} aria-label="Close the instructions">
               ×
             </button>
@@ -226,7 +226,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
           </aside>
         )}
       </div>
-      <p className="notice" role="status">
+      <p className="status-line" role="status">
         {room.busy ?? room.notice ?? (room.failedSlices ? `${room.failedSlices} slices could not be loaded: open the case again.` : "")}
       </p>
       {open === "submit" && <SubmitDialog room={room} onClose={() => setOpen(null)} onDone={() => { setOpen(null); void next(); }} />}
@@ -266,7 +266,7 @@ function Why({ room }: { room: ReadingRoom }) {
     task.score === null || task.score === undefined ? "" : `score ${task.score.toFixed(3)}`,
   ].filter(Boolean);
   return (
-    <span className="why">
+    <span className="case-why">
       {parts.join(" · ")}
       {task.returned.length > 0 && <em> returned to you: {task.returned.map((reason) => reason.replaceAll("-", " ")).join(", ")}</em>}
     </span>
@@ -275,7 +275,7 @@ function Why({ room }: { room: ReadingRoom }) {
 
 function Saved({ room }: { room: ReadingRoom }) {
   const state = room.journal?.state;
-  if (!state || room.readOnly) return room.readOnly ? <span className="saved">read only</span> : null;
+  if (!state || room.readOnly) return room.readOnly ? <span className="draft-state">read only</span> : null;
   const text = {
     saved: "Draft saved",
     saving: "Saving the draft…",
@@ -283,7 +283,7 @@ function Saved({ room }: { room: ReadingRoom }) {
     refused: "The draft is not being saved",
   }[state.kind];
   return (
-    <span className={`saved ${state.kind}`} role="status" data-journal={state.kind}>
+    <span className={`draft-state ${state.kind}`} role="status" data-journal={state.kind}>
       {text}
     </span>
   );

@@ -60,7 +60,7 @@ function Viewer({ caseId, projectId, labels, showModel, mode, goTo, onCrosshair 
     <div className="review-viewer" data-stage={room.stage}>
       {!ready && <p>Opening the case…</p>}
       {ready && <Planes key={cells.map((cell) => cell.title).join()} room={room} cells={cells} sideBySide={sideBySide} goTo={goTo} version={version} />}
-      <p className="legend">
+      <p className="review-legend">
         {room.shown.map((shown) => (
           <span key={shown.title}>
             <i className="swatch" style={{ background: shown.color }} /> {shown.title}

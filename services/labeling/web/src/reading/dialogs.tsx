@@ -66,17 +66,17 @@ function ReasonDialog(props: {
       <fieldset>
         <legend>Reason</legend>
         {props.reasons.map(([value, text]) => (
-          <label key={value} className="choice">
+          <label key={value} className="reason-choice">
             <input type="radio" name="reason" checked={reason === value} onChange={() => setReason(value)} />
             {text}
           </label>
         ))}
       </fieldset>
-      <label className="field">
+      <label className="note-field">
         Note (stays at this site; write nothing about who the patient is)
         <textarea rows={3} maxLength={4000} value={note} onChange={(event) => setNote(event.target.value)} />
       </label>
-      <p className="hint">{props.hint}</p>
+      <p className="side-hint">{props.hint}</p>
       <footer>
         <button type="button" onClick={props.onClose}>
           Cancel
@@ -234,7 +234,7 @@ export function VersionsDialog({ room, onClose }: { room: ReadingRoom; onClose: 
           </tbody>
         </table>
       )}
-      <p className="hint">Restoring is an edit like any other: it can be undone, and no version is lost.</p>
+      <p className="side-hint">Restoring is an edit like any other: it can be undone, and no version is lost.</p>
       <footer>
         <button type="button" onClick={onClose}>
           Close
@@ -281,7 +281,7 @@ export function TroubleDialog(props: { room: ReadingRoom; trouble: Trouble; onLe
   return (
     <Dialog title={title}>
       {text && <p>{text}</p>}
-      <p className="hint">{trouble.problem.message}</p>
+      <p className="side-hint">{trouble.problem.message}</p>
       {unsent > 0 && trouble.kind !== "withdrawn" && <p>{unsent} of your last steps wait in this browser.</p>}
       <footer>
         <button type="button" onClick={props.onLeave}>

@@ -61,7 +61,7 @@ export function Toolbar({ room }: { room: ReadingRoom }) {
 
 function Panel({ title, children, tag }: { title: string; children: ReactNode; tag?: ReactNode }) {
   return (
-    <section className="panel" aria-label={title}>
+    <section className="side-panel" aria-label={title}>
       <h2>
         {title} {tag}
       </h2>
@@ -80,7 +80,7 @@ export function ToolPanel({ room }: { room: ReadingRoom }) {
     <Panel title={tool.label}>
       {room.paints && (
         <>
-          <label className="row">
+          <label className="tool-row">
             Radius
             <input
               type="range"
@@ -92,14 +92,14 @@ export function ToolPanel({ room }: { room: ReadingRoom }) {
             />
             <output>{room.radiusMm.toFixed(1)} mm</output>
           </label>
-          <label className="row">
+          <label className="tool-row">
             <input type="checkbox" checked={room.sphere} onChange={set(() => (room.sphere = !room.sphere))} /> Sphere: several slices at once
             <kbd>G</kbd>
           </label>
         </>
       )}
       {room.tool === "threshold" && (
-        <div className="row">
+        <div className="tool-row">
           Values
           <input type="number" aria-label="Lowest value" value={round(room.threshold[0])} onChange={(event) => { room.threshold = [Number(event.target.value), room.threshold[1]]; room.changed(); }} />
           to
@@ -107,16 +107,16 @@ export function ToolPanel({ room }: { room: ReadingRoom }) {
         </div>
       )}
       {room.tool === "scissors" && (
-        <label className="row">
+        <label className="tool-row">
           <input type="checkbox" checked={room.through} onChange={set(() => (room.through = !room.through))} /> Through all slices
         </label>
       )}
       {(room.paints || room.tool === "scissors") && (
-        <label className="row">
+        <label className="tool-row">
           <input type="checkbox" checked={room.onlyBackground} onChange={set(() => (room.onlyBackground = !room.onlyBackground))} /> Spare other segments
         </label>
       )}
-      <p className="hint">{HINTS[room.tool]}</p>
+      <p className="side-hint">{HINTS[room.tool]}</p>
     </Panel>
   );
 }
@@ -140,7 +140,7 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
   const { history } = room;
   return (
     <Panel title="Segments">
-      <ul className="segments">
+      <ul className="segment-list">
         {room.segments.map((segment, n) => {
           const absent = history?.absent.has(segment.value) ?? false;
           const active = segment.value === room.activeValue;
@@ -152,7 +152,7 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
             <li key={segment.value} className={active ? "active" : ""}>
               <button
                 type="button"
-                className="choose"
+                className="segment-choose"
                 aria-pressed={active}
                 onClick={() => toggle(() => (room.activeValue = segment.value))}
                 title={`${segment.type.meaning}${n < 9 ? ` (${n + 1})` : ""}`}
@@ -162,7 +162,7 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
                 {n < 9 && <kbd>{n + 1}</kbd>}
                 <output>{absent ? "absent" : `${segment.volumeMl.toFixed(2)} mL`}</output>
               </button>
-              <span className="flags">
+              <span className="segment-flags">
                 <button type="button" aria-pressed={segment.visible} aria-label={`${segment.name} visible`} title="Visible" onClick={() => toggle(() => (segment.visible = !segment.visible))}>
                   <Icon path={segment.visible ? EYE : EYE_CLOSED} />
                 </button>
@@ -177,12 +177,12 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
           );
         })}
       </ul>
-      <label className="row">
+      <label className="tool-row">
         Opacity
         <input type="range" min={0} max={100} value={Math.round(room.opacity * 100)} onChange={(event) => { room.opacity = Number(event.target.value) / 100; room.changed(); }} />
         <output>{Math.round(room.opacity * 100)} %</output>
       </label>
-      <div className="buttons">
+      <div className="button-row">
         <button type="button" disabled={!room.mayEdit} onClick={() => void room.operate("interpolate", "Interpolate")} title="Between the slices that are painted (I)">Interpolate</button>
         <button type="button" disabled={!room.mayEdit} onClick={() => void room.operate("smooth", "Smooth")} title="Smooth the surface (S)">Smooth</button>
         <button type="button" disabled={!room.mayEdit} onClick={() => void room.operate("remove-islands", "Remove islands")} title="Keep the largest part (D)">Islands</button>
@@ -200,34 +200,34 @@ export function ModelPanel({ room }: { room: ReadingRoom }) {
   if (task.blind) {
     return (
       <Panel title="The model">
-        <p className="hint">This case is read without the model, so that your answer is your own.</p>
+        <p className="side-hint">This case is read without the model, so that your answer is your own.</p>
       </Panel>
     );
   }
   if (!room.proposal && !room.heat) {
     return (
       <Panel title="The model">
-        <p className="hint">{task.proposal_available ? "Loading its proposal…" : "It has made no proposal for this case."}</p>
+        <p className="side-hint">{task.proposal_available ? "Loading its proposal…" : "It has made no proposal for this case."}</p>
       </Panel>
     );
   }
   const name = room.segments.find((segment) => segment.value === room.activeValue)?.name;
   return (
-    <Panel title="The model" tag={<span className="research">Research use only</span>}>
+    <Panel title="The model" tag={<span className="research-only">Research use only</span>}>
       {room.proposal && (
         <>
-          <label className="row">
+          <label className="tool-row">
             <input type="checkbox" checked={room.showProposal} onChange={() => { room.showProposal = !room.showProposal; room.changed(); }} /> Its proposal, dashed
             <kbd>M</kbd>
           </label>
-          <div className="buttons">
+          <div className="button-row">
             <button type="button" className="primary" disabled={!room.mayEdit} onClick={() => room.acceptAll()}>Accept all <kbd>A</kbd></button>
             <button type="button" disabled={!room.mayEdit} onClick={() => room.acceptSegment(room.activeValue)}>Accept {name} <kbd>⇧A</kbd></button>
           </div>
         </>
       )}
       {room.heat && (
-        <label className="row">
+        <label className="tool-row">
           <input type="checkbox" checked={room.showHeat} onChange={() => { room.showHeat = !room.showHeat; room.changed(); }} /> Its uncertainty, violet to yellow
           <kbd>U</kbd>
         </label>
@@ -235,7 +235,7 @@ export function ModelPanel({ room }: { room: ReadingRoom }) {
       {room.doubts.length > 0 && (
         <>
           <h3>Least sure here <kbd>N</kbd></h3>
-          <ol className="doubts">
+          <ol className="doubt-list">
             {room.doubts.map((doubt, n) => (
               <li key={doubt.index.join()}>
                 <button type="button" aria-pressed={room.doubt === n} onClick={() => { room.doubt = n; room.goTo(doubt.index); }}>
@@ -257,7 +257,7 @@ export function ImagePanel({ room }: { room: ReadingRoom }) {
   if (!frames) return null;
   return (
     <Panel title="Image">
-      <div className="buttons">
+      <div className="button-row">
         <button type="button" title="Automatic window (0)" onClick={() => room.setWindow(frames.window.center, frames.window.width)}>Auto</button>
         {frames.presets.map((preset, n) => (
           <button key={preset.name} type="button" title={`Centre ${preset.center}, width ${preset.width} (Alt+${n + 1})`} onClick={() => room.setWindow(preset.center, preset.width)}>
@@ -265,11 +265,11 @@ export function ImagePanel({ room }: { room: ReadingRoom }) {
           </button>
         ))}
       </div>
-      <p className="hint">
+      <p className="side-hint">
         Window {round(room.window.center)} / {round(room.window.width)} {frames.quantity}
       </p>
       {frames.phase_count > 1 && (
-        <div className="row">
+        <div className="tool-row">
           <button type="button" aria-pressed={room.playing} aria-label="Play the phases, key K" onClick={() => void room.play()}>{room.playing ? "❚❚" : "▶"}</button>
           <input type="range" aria-label="Phase" min={0} max={frames.phase_count - 1} value={room.phase} onChange={(event) => void room.showPhase(Number(event.target.value))} />
           <output>
