@@ -166,7 +166,7 @@ function Page({ route, me, go, project }: { route: Route; me: Me; go(route: Rout
   switch (route.page) {
     case "home":
       return (
-        <Empty title="You have no project yet">
+        <Empty page title="You have no project yet">
           A project lead adds you to a project, or the identity provider gives you a role. Load this page again then.
         </Empty>
       );
@@ -194,7 +194,7 @@ function Page({ route, me, go, project }: { route: Route; me: Me; go(route: Rout
       return <AuditPage />;
     case "unknown":
       return (
-        <Empty title="There is no such page" action={<a className="button primary" href="#/">To the worklist</a>}>
+        <Empty page title="There is no such page" action={<a className="button primary" href="#/">To the worklist</a>}>
           The address {route.address} leads nowhere. Use the links above.
         </Empty>
       );

@@ -26,6 +26,7 @@ export default class ErrorBoundary extends Component<Props, { fault: Error | nul
     if (!fault) return this.props.children;
     return (
       <Empty
+        page
         title="This page could not be shown"
         action={
           <button type="button" className="button primary" onClick={() => location.reload()}>

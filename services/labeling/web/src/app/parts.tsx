@@ -45,11 +45,11 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-/** What stands where there is nothing: what that means, and what happens next. */
-export function Empty({ title, children, action }: { title: string; children?: ReactNode; action?: ReactNode }) {
+/** What stands where there is nothing: what that means, and what happens next. `page`: it is all of the page. */
+export function Empty({ title, children, action, page }: { title: string; children?: ReactNode; action?: ReactNode; page?: boolean }) {
   return (
     <div className="empty">
-      <h2>{title}</h2>
+      {page ? <h1>{title}</h1> : <h2>{title}</h2>}
       {children && <p>{children}</p>}
       {action}
     </div>
@@ -61,7 +61,7 @@ export function ResearchUse() {
   return <span className="badge research">Research use only</span>;
 }
 
-/** A dialog over the page: it takes the focus, Escape closes it, and what had the focus gets it back. */
+/** A dialog over the page: it takes the focus (`data-first` says what of it), Escape closes it, and what had the focus gets it back. */
 export function Dialog(props: {
   title: ReactNode;
   onClose(): void;
@@ -78,6 +78,7 @@ export function Dialog(props: {
     const before = document.activeElement;
     const dialog = element.current;
     if (dialog && !dialog.open) dialog.showModal();
+    (dialog?.querySelector<HTMLElement>("[data-first]") ?? dialog?.querySelector<HTMLElement>(".body"))?.focus();
     return () => {
       dialog?.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();

@@ -27,7 +27,7 @@ export default function AuditPage() {
     { keys: "[", label: "Service before", group, run: () => turn(-1) },
   ]);
   if (!may.audit)
-    return <Empty title="This page is for auditors and site administrators">Ask a site administrator for the role.</Empty>;
+    return <Empty page title="This page is for auditors and site administrators">Ask a site administrator for the role.</Empty>;
   return (
     <div className="page full">
       <ServiceTrail key={service} service={service} choose={setService} />

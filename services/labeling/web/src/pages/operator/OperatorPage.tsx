@@ -40,7 +40,7 @@ export default function OperatorPage() {
   ]);
   if (!may.operate)
     return (
-      <Empty title="This page is for site administrators and auditors">
+      <Empty page title="This page is for site administrators and auditors">
         Ask a site administrator for the role, or for what you want to know.
       </Empty>
     );

@@ -62,7 +62,7 @@ export default function WithdrawDialog(props: {
         </p>
         <label className="labelled">
           <span>Reason</span>
-          <select className="field" required value={reason} onChange={(event) => setReason(event.target.value as WithdrawReason)}>
+          <select className="field" required data-first value={reason} onChange={(event) => setReason(event.target.value as WithdrawReason)}>
             <option value="" disabled>
               Choose a reason
             </option>

@@ -66,7 +66,7 @@ export default function ReturnDialog(props: {
             rows={4}
             maxLength={MOST}
             value={comment}
-            autoFocus
+            data-first
             onChange={(event) => setComment(event.target.value)}
           />
         </label>

@@ -163,7 +163,12 @@ function Cells({ row, now }: { row: WorklistRow; now: Date }) {
 
 function Why({ row }: { row: WorklistRow }) {
   const why = whyWords(row.reasons);
-  if (why.length) return <span className="text">{why.join(", ")}</span>;
+  if (why.length)
+    return (
+      <span className="text" title={why.join(", ")}>
+        {why.join(", ")}
+      </span>
+    );
   if (row.reading === "adjudication") return <span className="text">the readers disagree</span>;
   return <span className="text muted">{row.blind ? "read without the model" : "–"}</span>;
 }
