@@ -8,7 +8,7 @@ import pytest
 from radloop.imaging import read_nifti
 from standalone.demo.cohort import find_real_source, load_cohort, phantom_source
 from standalone.demo.dicom_series import series
-from tests.e2e.reading_room.projects import READER, REVIEWER, SECOND, project
+from tests.e2e.reading_room.projects import READER, SECOND, project
 from tests.e2e.reading_room.room import Room, painted
 from tests.e2e.reading_room.site import entropy_around, until
 

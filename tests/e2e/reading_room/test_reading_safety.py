@@ -1,4 +1,4 @@
-"""Nothing a reader did is lost: the network goes away in mid-stroke, the page dies, the lease ends, others take over, a study is withdrawn."""
+"""Nothing a reader did is lost: a cut network, a dead page, an ended lease, two windows, a withdrawn study, no WebGL."""
 
 from pathlib import Path
 

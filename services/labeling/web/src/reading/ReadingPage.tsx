@@ -7,7 +7,7 @@ import { type KeyAction, useKeys } from "../app/keys";
 import { ReportDialog, SkipDialog, SubmitDialog, TroubleDialog, UnsentDialog, VersionsDialog } from "./dialogs";
 import { PLANES } from "./geometry";
 import type { OverlayPainter } from "./overlay";
-import { ImagePanel, ModelPanel, SegmentPanel, Toolbar, ToolPanel, TOOLS } from "./panels";
+import { ImagePanel, ModelPanel, OTHER_KEYS, OthersPanel, SegmentPanel, Toolbar, ToolPanel, TOOLS } from "./panels";
 import { PlaneView } from "./PlaneView";
 import "./reading.css";
 import { ReadingRoom } from "./room";
@@ -211,6 +211,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
           {ready && (
             <>
               <SegmentPanel room={room} />
+              <OthersPanel room={room} />
               <ToolPanel room={room} />
               <ModelPanel room={room} />
               <ImagePanel room={room} />
@@ -335,6 +336,9 @@ function useActions(room: ReadingRoom, { submit, setOpen, onLeave, showInstructi
   const segments = room.segments.slice(0, 9).map((segment, n) => ({
     keys: String(n + 1), label: `Segment ${segment.name}`, group: "Segments", run: set(() => (room.activeValue = segment.value)),
   }));
+  const others = room.others.slice(0, OTHER_KEYS.length).map((other, n) => ({
+    keys: `Alt+${OTHER_KEYS[n]}`, label: `Take this segment of ${other.title}`, group: "Readers", when: edit, run: () => room.takeFrom(other, room.activeValue),
+  }));
   const active = () => room.segments.find((segment) => segment.value === room.activeValue)!;
   return [
     { keys: "Ctrl+Enter", label: "Submit, and take the next case", group: "Case", when: edit, run: submit },
@@ -350,6 +354,7 @@ function useActions(room: ReadingRoom, { submit, setOpen, onLeave, showInstructi
     { keys: "U", label: "Show its uncertainty", group: "The model", when: room.heat !== null, run: set(() => (room.showHeat = !room.showHeat)) },
     { keys: "N", label: "Next place of doubt", group: "The model", when: room.doubts.length > 0, run: () => room.nextDoubt(1) },
     { keys: "Shift+N", label: "Place of doubt before", group: "The model", when: room.doubts.length > 0, run: () => room.nextDoubt(-1) },
+    ...others,
     ...tools,
     { keys: "G", label: "Sphere or disc", group: "Tools", when: ready, run: set(() => (room.sphere = !room.sphere)) },
     { keys: "[", label: "Smaller brush", group: "Tools", repeat: true, when: ready, run: () => room.setRadius(room.radiusMm / 1.15) },

@@ -49,7 +49,7 @@ function Viewer({ caseId, projectId, labels, showModel, mode, goTo, onCrosshair 
     [sideBySide, plane, room, ready],
   );
   useKeys([
-    { keys: "D", label: "Show where readers differ", group: "Image", run: () => { room.showDifference = !room.showDifference; room.changed(); } },
+    { keys: "F", label: "Show where readers differ", group: "Image", run: () => { room.showDifference = !room.showDifference; room.changed(); } },
     { keys: "Z", label: "Next plane", group: "Image", when: sideBySide, run: () => setPlane(PLANES[(PLANES.indexOf(plane) + 1) % 3]) },
     { keys: "ArrowUp", label: "Slice before", group: "Image", repeat: true, when: ready, run: () => room.activePlane && room.scroll(room.activePlane, -1) },
     { keys: "ArrowDown", label: "Slice after", group: "Image", repeat: true, when: ready, run: () => room.activePlane && room.scroll(room.activePlane, 1) },
@@ -69,7 +69,7 @@ function Viewer({ caseId, projectId, labels, showModel, mode, goTo, onCrosshair 
         ))}
         {room.difference && (
           <label>
-            <input type="checkbox" checked={room.showDifference} onChange={() => { room.showDifference = !room.showDifference; room.changed(); }} /> where readers differ <kbd>D</kbd>
+            <input type="checkbox" checked={room.showDifference} onChange={() => { room.showDifference = !room.showDifference; room.changed(); }} /> where readers differ <kbd>F</kbd>
           </label>
         )}
         {sideBySide && (

@@ -194,9 +194,37 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
   );
 }
 
+/** For an adjudicator: whose answer each segment is taken from. */
+export function OthersPanel({ room }: { room: ReadingRoom }) {
+  if (!room.others.length) return null;
+  const active = room.segments.find((segment) => segment.value === room.activeValue);
+  return (
+    <Panel title="Readers" tag={room.others.some((other) => other.model) && <span className="research-only">Model: research use only</span>}>
+      <p className="side-hint">Take each segment from whom you agree with, then correct it.</p>
+      {room.others.map((other, n) => (
+        <div key={other.title} className="tool-row">
+          <label className="other">
+            <input type="checkbox" checked={other.shown} onChange={() => { other.shown = !other.shown; room.changed(); }} />
+            <i className="swatch" style={{ background: other.color }} /> {other.title}
+          </label>
+          <button type="button" disabled={!room.mayEdit} title={`Take ${active?.name} of ${other.title} (Alt+${OTHER_KEYS[n]})`} onClick={() => room.takeFrom(other, room.activeValue)}>
+            {active?.name} <kbd>Alt+{OTHER_KEYS[n]}</kbd>
+          </button>
+          <button type="button" disabled={!room.mayEdit} title={`Take everything of ${other.title}`} onClick={() => room.takeFrom(other, null)}>
+            All
+          </button>
+        </div>
+      ))}
+    </Panel>
+  );
+}
+
+export const OTHER_KEYS = ["Q", "W", "E", "R"];
+
 export function ModelPanel({ room }: { room: ReadingRoom }) {
   const { task } = room;
   if (!task) return null;
+  if (task.reading === "adjudication") return null;
   if (task.blind) {
     return (
       <Panel title="The model">

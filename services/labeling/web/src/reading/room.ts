@@ -10,7 +10,7 @@ import { clampIndex } from "./geometry";
 import { type AbsentChange, type Edit, EditHistory, type Entry } from "./history";
 import { DraftJournal, inBrowser, type Unsent } from "./journal";
 import { type Axis, type Index3, LabelVolume, Stroke } from "./labels";
-import type { Ghost, Measure, Scene, SegmentStyle } from "./overlay";
+import type { Measure, Scene, SegmentStyle } from "./overlay";
 import { runsOf } from "./runs";
 import type { PlaneHost } from "./PlaneView";
 import type { PlaneViewport, Views } from "./views";
@@ -31,6 +31,17 @@ export interface SegmentState extends Segment, SegmentStyle {
   volumeMl: number;
 }
 
+/** Another answer for the same case, for an adjudicator to take from. */
+export interface Other {
+  title: string;
+  color: string;
+  labels: LabelVolume;
+  model: boolean;
+  shown: boolean;
+}
+
+const OTHER_COLORS = ["#4cc9f0", "#f72585", "#b8f35a", "#ffd166"];
+const MODEL_COLOR = "#ffffff";
 const TIME_EVERY_S = 20;
 /** Voxels above which the browser is warned before it loads: 4 bytes a voxel and more are needed in memory and on the GPU. */
 const LARGE_VOXELS = 300_000_000;
@@ -107,7 +118,8 @@ export class ReadingRoom implements PlaneHost {
   showHeat = false;
   doubts: Doubt[] = [];
   doubt = -1;
-  ghosts: Ghost[] = [];
+  /** For an adjudication: the readers' answers, and the model's. */
+  others: Other[] = [];
   phase = 0;
   channel = 0;
   playing = false;
@@ -121,7 +133,8 @@ export class ReadingRoom implements PlaneHost {
   private readonly listeners = new Set<() => void>();
   private readonly began = performance.now();
   private leaseRefused = false;
-  private readonly phases = new Map<number, StreamedVolume>();
+  /** Volumes of the phases that were looked at, the case's own among them. */
+  readonly volumes = new Map<number, StreamedVolume>();
   version = 0;
 
   constructor(readonly taskId: string, readonly me: Me) {}
@@ -165,6 +178,7 @@ export class ReadingRoom implements PlaneHost {
       this.history = new EditHistory(this.labels);
       this.crosshair = clampIndex(frames.shape.map((n) => (n - 1) / 2), frames.shape);
       this.volume = new StreamedVolume(`${this.taskId}/${frames.phase}/0`, frames, (progress) => this.progress(progress));
+      this.volumes.set(frames.phase, this.volume);
       await Promise.all([this.bringDraft(), this.volume.open(Math.floor(frames.slices.length / 2))]);
       this.measureVolumes();
       this.stage = "ready";
@@ -172,6 +186,7 @@ export class ReadingRoom implements PlaneHost {
       this.changed();
       if (!this.readOnly) this.keepLease();
       void this.loadModel();
+      void this.loadOthers();
     } catch (error) {
       this.failure = error as Error;
       this.stage = "failed";
@@ -211,6 +226,24 @@ export class ReadingRoom implements PlaneHost {
     this.journal = new DraftJournal(this.taskId, this.key, task.lease?.lease_id ?? "", after, () => this.journalMoved());
     const waiting = await inBrowser.get(this.key).catch(() => undefined);
     if (waiting?.entries.length && !this.readOnly) this.unsent = waiting;
+  }
+
+  /** What an adjudicator decides between: every reader's label, and the model as one more. */
+  private async loadOthers(): Promise<void> {
+    const { task, labels } = this;
+    if (task?.reading !== "adjudication" || !labels) return;
+    const read = async (bytes: Promise<{ data: ArrayBuffer }>) => new LabelVolume(labels.shape, new Uint8Array((await bytes).data));
+    try {
+      const readers = await Promise.all(task.label_version_ids.map((id) => read(calls.labelRaw(id))));
+      const model = await read(calls.casePrediction(task.case_id)).catch(() => null);
+      this.others = readers.map((each, n) => ({
+        title: `Reader ${"ABCDEFGH"[n]}`, color: OTHER_COLORS[n % OTHER_COLORS.length], labels: each, model: false, shown: true,
+      }));
+      if (model) this.others.push({ title: "Model", color: MODEL_COLOR, labels: model, model: true, shown: false });
+    } catch (error) {
+      this.notice = `The readers' labels could not be loaded. ${(error as Error).message}`;
+    }
+    this.changed();
   }
 
   private async loadModel(): Promise<void> {
@@ -282,8 +315,7 @@ export class ReadingRoom implements PlaneHost {
     if (this.journal && !this.leaseRefused && !this.readOnly && !this.submitted) void this.journal.flush();
     this.journal?.close();
     this.views?.destroy();
-    this.volume?.close();
-    for (const volume of this.phases.values()) if (volume !== this.volume) volume.close();
+    for (const volume of this.volumes.values()) volume.close();
   }
 
   // --- what was not sent, and leases ----------------------------------------------------------------------------------
@@ -321,7 +353,7 @@ export class ReadingRoom implements PlaneHost {
   }
 
   get mayEdit(): boolean {
-    return this.stage === "ready" && !this.readOnly && !this.submitted && this.unsent === null && this.trouble === null;
+    return this.stage === "ready" && this.ownPhase && !this.readOnly && !this.submitted && this.unsent === null && this.trouble === null;
   }
 
   // --- edits ----------------------------------------------------------------------------------------------------------
@@ -421,6 +453,10 @@ export class ReadingRoom implements PlaneHost {
 
   /** The pen touches a plane at a pixel. */
   penDown(plane: PlaneViewport, x: number, y: number, erase: boolean): void {
+    if (!this.ownPhase) {
+      this.notice = `This phase is here to look at. The label belongs to phase ${(this.frames?.phase ?? 0) + 1}.`;
+      this.changed();
+    }
     if (!this.mayEdit) return;
     if (this.activeLocked && this.tool !== "length") {
       this.notice = "The segment is locked: unlock it in the list, or choose another.";
@@ -571,6 +607,16 @@ export class ReadingRoom implements PlaneHost {
     this.deed(`Accept ${name}`, (stroke) => replaceSegment(stroke, this.proposal!.data, value, value), { fromModel: true });
   }
 
+  /** Take a segment, or the whole label, from another answer. */
+  takeFrom(other: Other, value: number | null): void {
+    const what = value === null ? "the label" : (this.segments.find((segment) => segment.value === value)?.name ?? "a segment");
+    this.deed(
+      `Take ${what} of ${other.title}`,
+      (stroke) => (value === null ? replaceAll(stroke, other.labels.data) : replaceSegment(stroke, other.labels.data, value, value)),
+      other.model ? { fromModel: true } : {},
+    );
+  }
+
   /** Make the label be another version of it. */
   restore(data: Uint8Array, label: string, fromModel: boolean): void {
     this.deed(label, (stroke) => replaceAll(stroke, data), { fromModel });
@@ -633,7 +679,8 @@ export class ReadingRoom implements PlaneHost {
 
   /** Whether something of a model's is on the screen. */
   get showsModel(): boolean {
-    return (this.proposal !== null && this.showProposal) || (this.heat !== null && this.showHeat);
+    const other = this.others.some((each) => each.model && each.shown);
+    return other || (this.proposal !== null && this.showProposal) || (this.heat !== null && this.showHeat);
   }
 
   readonly seen = () => this.time.seen();
@@ -675,15 +722,14 @@ export class ReadingRoom implements PlaneHost {
   async showPhase(phase: number): Promise<void> {
     const { frames, views } = this;
     if (!frames || !views || phase === this.phase || phase < 0 || phase >= frames.phase_count) return;
-    this.phases.set(frames.phase, this.volume!);
-    let volume = this.phases.get(phase);
+    let volume = this.volumes.get(phase);
     this.phase = phase;
     this.changed();
     try {
       if (!volume) {
         const other = await calls.frames(this.taskId, phase);
         volume = new StreamedVolume(`${this.taskId}/${phase}/0`, other, () => this.changed());
-        this.phases.set(phase, volume);
+        this.volumes.set(phase, volume);
         await volume.open(Math.floor(other.slices.length / 2));
       }
       if (this.phase === phase) await views.show(volume.volumeId, this.window);
@@ -721,7 +767,7 @@ export class ReadingRoom implements PlaneHost {
       outlineOnly: this.outlineOnly,
       ghosts: [
         ...(this.proposal && this.showProposal && this.ownPhase ? [{ labels: this.proposal, dashed: true }] : []),
-        ...this.ghosts,
+        ...this.others.filter((other) => other.shown).map(({ labels, color, model }) => ({ labels, color, dashed: model })),
       ],
       heat: this.showHeat && this.ownPhase ? this.heat : null,
       marks: this.doubt >= 0 && this.doubts.length ? [this.doubts[this.doubt].index] : [],

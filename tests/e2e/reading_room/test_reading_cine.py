@@ -1,0 +1,71 @@
+"""A 4-D case: real cine MR of the heart, one case for each phase; the phases are looked at, the label stays with its own."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from tests.e2e.reading_room.projects import READER, project
+from tests.e2e.reading_room.room import Room
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+DATA = Path(os.environ.get("RADLOOP_DATA", Path(__file__).parents[4] / "shared" / "data"))
+PROJECT = "cine"
+PHASES = 20
+
+
+@pytest.fixture(scope="module")
+def cine(site):
+    archive = DATA / "sunnybrook_cine" / "SCD0000101.zip"
+    if not archive.is_file():
+        pytest.skip("no data at hand (RADLOOP_DATA)")
+    site.configure(PROJECT, project(modality="MR", description="", segments=(("left-ventricle", "#d62728"),)))
+    with zipfile.ZipFile(archive) as files:
+        names = sorted(name for name in files.namelist() if name.endswith(".dcm"))
+        instances = [pydicom.dcmread(io.BytesIO(files.read(name))) for name in names]
+    site.send(instances)
+    cases = site.cases(PROJECT, instances[0].SeriesInstanceUID, count=PHASES)
+    site.flag(PROJECT, cases[5])
+    return cases, site.task_of(PROJECT, cases[5])
+
+
+def test_phases_are_shown_and_the_label_stays_with_its_own(cine, visitor):
+    cases, task = cine
+    anna = visitor(READER)
+    room = Room(anna.go(f"task/{task}")).ready()
+    assert room.look("[room.phase, room.frames.phase_count]") == [5, PHASES]
+    shape = cases[5].shape
+    middle = [n // 2 for n in shape]
+    room.go_to(middle)
+    room.stroke("axial" if shape[2] < 20 else "coronal", [middle] * 2)
+    painted = room.labels()
+    assert painted.any()
+
+    def value() -> float:
+        return room.look(f"room.volumes.get(room.phase).valueAt({middle})")
+
+    assert value() == cases[5].image.array[tuple(middle)]
+    # The next phase by its key: other pixels, no label over them, and no pen on it.
+    room.key(".")
+    room.waits_for(f"room.phase === 6 && room.volumes.get(6)?.valueAt({middle}) !== undefined")
+    assert value() == cases[6].image.array[tuple(middle)]
+    assert room.look("room.scene().labels === null")
+    room.stroke("axial", [[middle[0] + 9, middle[1], middle[2]]] * 2)
+    np.testing.assert_array_equal(room.labels(), painted)
+    anna.picture("cine")
+    # Played to its end and begun anew.
+    seen = set()
+    room.key("k")
+    for phase in (9, 15, 2):
+        room.waits_for(f"room.phase === {phase}", within_s=60)
+        seen.add(phase)
+    room.key("k")
+    room.waits_for("!room.playing")
+    room.look("room.showPhase(5)")
+    room.waits_for("room.phase === 5 && room.scene().labels !== null")
+    np.testing.assert_array_equal(room.labels(), painted)
