@@ -114,7 +114,7 @@ export const returnReview = (
     label_version_id: string;
     reason: string;
     comment: string;
-    pin: { index: [number, number, number]; label_version_id: string } | null;
+    pin?: { index: [number, number, number]; label_version_id: string };
   },
 ) => json<Review>(reviewAt(reviewId, "/return"), { method: "POST", json: body });
 export const readerScores = (projectId: string) =>
@@ -149,3 +149,9 @@ export const withdrawStudy = (studyKey: string, reason: WithdrawReason) =>
     method: "POST",
     json: { study_key: studyKey, reason },
   });
+
+/** What became of a label: quality control's outcome and a reviewer's words, for its own reader. */
+export const verdict = (labelVersionId: string) =>
+  json<{ label_version_id: string; outcome: string; returned_for: string[]; comment: string; pin?: { index: [number, number, number] } | null }>(
+    qa(`/v1/labels/${encodeURIComponent(labelVersionId)}`),
+  );

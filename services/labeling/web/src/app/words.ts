@@ -95,7 +95,7 @@ const ROLE: Words = {
   reader: "reader",
   reviewer: "reviewer",
   "project-lead": "project lead",
-  "site-admin": "site administrator",
+  "site-admin": "site admin",
   auditor: "auditor",
 };
 

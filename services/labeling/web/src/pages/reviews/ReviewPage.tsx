@@ -9,13 +9,16 @@ import { dice, short } from "../../app/format";
 import { type KeyAction, useKeys } from "../../app/keys";
 import { Choice, Dialog, Loading, ProblemNotice, ResearchUse, saidOf } from "../../app/parts";
 import { hashOf } from "../../app/route";
-import { useAsk } from "../../app/useAsk";
+import { useAsk, useWhileSeen } from "../../app/useAsk";
 import { doubtWords, reviewStateWords } from "../../app/words";
 import LabelCard, { titleOf } from "./LabelCard";
-import { colorOf, meanModelDice, newestLabels, reviewAfter } from "./numbers";
+import { colorOf, decisionsIn, meanModelDice, newestLabels, reviewAfter } from "./numbers";
 import ReturnDialog, { type Returning } from "./ReturnDialog";
 
 const ReviewViewer = lazy(() => import("../../reading/ReviewViewer"));
+
+/** Every look at a review is on record, so it is looked at again only while its checks run. */
+const CHECKING_MS = 5000;
 
 type Index3 = [number, number, number];
 type Mode = "overlay" | "side-by-side";
@@ -23,9 +26,11 @@ type Mode = "overlay" | "side-by-side";
 export default function ReviewPage({ reviewId }: { reviewId: string }) {
   const { setProject } = useApp();
   const asked = useAsk(() => calls.review(reviewId), [reviewId]);
-  const [newer, setNewer] = useState<Review | null>(null);
-  const review = newer ?? asked.data;
+  const [decided, setDecided] = useState<Review | null>(null);
+  // What a decision answered holds until something newer is heard.
+  const review = decided && decided.sequence >= (asked.data?.sequence ?? 0) ? decided : asked.data;
   const project = review?.project_id;
+  useWhileSeen(asked.again, review?.state === "checking" ? CHECKING_MS : undefined);
   useEffect(() => {
     if (project) setProject(project);
   }, [project, setProject]);
@@ -33,7 +38,7 @@ export default function ReviewPage({ reviewId }: { reviewId: string }) {
     <div className="review">
       {asked.problem && <ProblemNotice problem={asked.problem} again={asked.again} />}
       {asked.slow && <Loading what="the review" />}
-      {review && <Decision review={review} onDecided={setNewer} />}
+      {review && <Decision review={review} onDecided={setDecided} />}
     </div>
   );
 }
@@ -54,8 +59,8 @@ function Decision({ review, onDecided }: { review: Review; onDecided(review: Rev
 
   const label = labels[Math.min(chosen, labels.length - 1)];
   const title = label ? titleOf(label, labels.indexOf(label)) : "";
-  const open = review.state !== "approved" && review.state !== "cancelled";
-  const decides = may.decide && open && label !== undefined && !busy;
+  const can = decisionsIn(review.state);
+  const ready = may.decide && label !== undefined && !busy;
 
   const shown = useMemo(
     () => labels.map((one, at) => ({ labelVersionId: one.label_version_id, title: titleOf(one, at), color: colorOf(at) })),
@@ -82,7 +87,8 @@ function Decision({ review, onDecided }: { review: Review; onDecided(review: Rev
   const sendBack = ({ reason, comment, index }: Returning) =>
     act(async () => {
       const pin = index && { index, label_version_id: label.label_version_id };
-      onDecided(await calls.returnReview(review.review_id, { label_version_id: label.label_version_id, reason, comment, pin }));
+      const body = { label_version_id: label.label_version_id, reason, comment };
+      onDecided(await calls.returnReview(review.review_id, pin ? { ...body, pin } : body));
       setReturning(false);
       say(`Returned the label of ${title} to its reader.`);
     });
@@ -108,9 +114,9 @@ function Decision({ review, onDecided }: { review: Review; onDecided(review: Rev
   const decide = "Decide";
   const look = "Look";
   const keys: KeyAction[] = [
-    { keys: "a", label: "Accept the chosen label", group: decide, run: () => void accept(), when: decides },
-    { keys: "x", label: "Return the chosen label", group: decide, run: () => setReturning(true), when: decides },
-    { keys: "d", label: "Adjudicate", group: decide, run: () => void adjudicate(), when: open && may.oversee },
+    { keys: "a", label: "Accept the chosen label", group: decide, run: () => void accept(), when: ready && can.accept },
+    { keys: "x", label: "Return the chosen label", group: decide, run: () => setReturning(true), when: ready && can.sendBack },
+    { keys: "d", label: "Adjudicate", group: decide, run: () => void adjudicate(), when: can.sendBack && may.oversee },
     { keys: "n", label: "Next review", group: decide, run: () => void another(1) },
     { keys: "p", label: "Review before", group: decide, run: () => void another(-1) },
     ...labels.slice(0, 9).map((one, at) => ({
@@ -212,16 +218,17 @@ function Decision({ review, onDecided }: { review: Review; onDecided(review: Rev
           </div>
           <div className="decide stack">
             {problem && !returning && <ProblemNotice problem={problem} />}
-            {open ? (
+            {review.state === "checking" && <p className="muted">The checks look at the newest label; decide when they are done.</p>}
+            {can.accept || review.state === "checking" ? (
               <>
-                <button type="button" className="button primary" disabled={!decides} onClick={() => void accept()}>
+                <button type="button" className="button primary" disabled={!ready || !can.accept} onClick={() => void accept()}>
                   Accept {title} <kbd>A</kbd>
                 </button>
                 <div className="row even">
-                  <button type="button" className="button danger" disabled={!decides} onClick={() => setReturning(true)}>
+                  <button type="button" className="button danger" disabled={!ready || !can.sendBack} onClick={() => setReturning(true)}>
                     Return … <kbd>X</kbd>
                   </button>
-                  <button type="button" className="button" disabled={busy || !may.oversee} onClick={() => void adjudicate()}>
+                  <button type="button" className="button" disabled={busy || !can.sendBack || !may.oversee} onClick={() => void adjudicate()}>
                     Adjudicate <kbd>D</kbd>
                   </button>
                 </div>

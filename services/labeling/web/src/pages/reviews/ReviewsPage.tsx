@@ -12,7 +12,7 @@ import { hashOf } from "../../app/route";
 import { useAsk } from "../../app/useAsk";
 import { doubtWords, reviewStateWords } from "../../app/words";
 
-const EVERY_MS = 20_000;
+const EVERY_MS = 30_000;
 const PAGE = 200;
 const STATES = ["held-for-reviewer", "awaiting-adjudication", "awaiting-second", "returned", "checking", "approved", "cancelled"];
 

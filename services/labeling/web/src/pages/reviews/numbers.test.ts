@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { ReviewedLabel } from "../../api/types";
-import { findingSentence, meanModelDice, newestLabels, reviewAfter, segmentNumbers } from "./numbers";
+import { decisionsIn, findingSentence, meanModelDice, newestLabels, reviewAfter, segmentNumbers } from "./numbers";
 
 const label = (more: Partial<ReviewedLabel>): ReviewedLabel => ({
   label_version_id: "l", task_id: "t", reader: "p", source: "reader", reading: "first", attempt: 1, outcome: "checked",
@@ -51,4 +51,10 @@ it("the next review goes round the queue", () => {
   expect(reviewAfter(["a", "b"], "gone", 1)).toBe("a");
   expect(reviewAfter(["a"], "a", 1)).toBeNull();
   expect(reviewAfter([], "a", 1)).toBeNull();
+});
+
+it("a review is decided on where QA lets a reviewer", () => {
+  expect(decisionsIn("held-for-reviewer")).toEqual({ accept: true, sendBack: true });
+  expect(decisionsIn("returned")).toEqual({ accept: true, sendBack: false });
+  expect(["checking", "approved", "cancelled"].map((state) => decisionsIn(state).accept)).toEqual([false, false, false]);
 });

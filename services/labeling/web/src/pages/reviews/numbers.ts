@@ -68,6 +68,12 @@ export function newestLabels(labels: readonly ReviewedLabel[]): ReviewedLabel[] 
   return [...newest.values()];
 }
 
+/** What a reviewer may do with a review in this state, as QA's table of states says. */
+export function decisionsIn(state: string): { accept: boolean; sendBack: boolean } {
+  const sendBack = ["held-for-reviewer", "awaiting-second", "awaiting-adjudication"].includes(state);
+  return { accept: sendBack || state === "returned", sendBack };
+}
+
 /** The review after one in a queue, round the end; null when there is no other. */
 export function reviewAfter(queue: readonly string[], current: string, step: 1 | -1): string | null {
   const others = queue.filter((id) => id !== current);

@@ -21,7 +21,7 @@ const COLUMNS: readonly { name: string; sort?: SortName; title?: string }[] = [
   { name: "Age", sort: "age" },
   { name: "Reading" },
   { name: "Modality" },
-  { name: "My draft" },
+  { name: "Draft", title: "Whether I have a draft of it" },
   { name: "Case", sort: "case" },
 ];
 
@@ -130,7 +130,7 @@ function Cells({ row, now }: { row: WorklistRow; now: Date }) {
       <div role="gridcell" className="number">
         {row.score === null ? "–" : measured(row.score)}
       </div>
-      <div role="gridcell">{row.reading === "adjudication" ? "first of all" : `rank ${row.rank}`}</div>
+      <div role="gridcell">{row.reading === "adjudication" ? "first" : `rank ${row.rank}`}</div>
       <div role="gridcell">{row.round_number}</div>
       <div role="gridcell">
         <State row={row} />

@@ -7,7 +7,7 @@ import { count, dice, short } from "../../app/format";
 import { Loading, ProblemNotice } from "../../app/parts";
 import { useAsk } from "../../app/useAsk";
 
-const EVERY_MS = 60_000;
+const EVERY_MS = 300_000;
 
 export default function Scores({ project }: { project: string }) {
   const { me, may } = useApp();

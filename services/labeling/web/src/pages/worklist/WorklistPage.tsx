@@ -14,7 +14,7 @@ import { AT_FIRST, type Filters, isNarrowed, keepFilters, keptFilters, queryOf }
 import Rows from "./Rows";
 import Scores from "./Scores";
 
-const EVERY_MS = 15_000;
+const EVERY_MS = 30_000;
 
 export default function WorklistPage({ project }: { project: string }) {
   const { may, go, say } = useApp();
