@@ -36,6 +36,10 @@ ENDPOINTS = {
         READING,
         {"json": {"lease_id": "x", "after_sequence": 0, "entries": [1]}},
     ),
+    ("POST", "/v1/tasks/{task_id}/operations/{operation}"): (
+        READING,
+        {"json": {"segment": 1, "shape": [11, 9, 5], "runs": [0, 3]}},
+    ),
     ("POST", "/v1/tasks/{task_id}/submit"): (READING, FORM),
     ("POST", "/v1/cases/{case_id}/labels"): (IMPORTING, FORM),
     ("POST", "/v1/cases/{case_id}/report"): (READING, {"json": {"reason": "other"}}),
@@ -68,7 +72,7 @@ def ids(site, ada) -> dict[str, str]:
     site.ready("c1", "c2")
     label = ada.submit(ada.next()).json()["label_version_id"]
     task = site.person("any").ask("GET", "/v1/tasks", params={"project_id": "p"}).json()["tasks"][0]["task_id"]
-    return {"task_id": task, "case_id": "c2", "label_version_id": label, "project_id": "p"}
+    return {"task_id": task, "case_id": "c2", "label_version_id": label, "project_id": "p", "operation": "smooth"}
 
 
 def test_the_table_has_every_endpoint(site) -> None:
