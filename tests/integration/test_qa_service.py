@@ -335,7 +335,8 @@ def test_imports_are_approved_or_marked_returned_and_a_reviewer_may_override(pla
     with platform.service.database.begin(read_only=True) as connection:
         rows = connection.execute(sa.select(METADATA.tables["audit"])).all()
     assert [(row.subject, row.action, row.target) for row in rows] == [
-        ("carla", "approve-label", back.label_version_id)
+        ("carla", "reviews-listed", PROJECT),
+        ("carla", "approve-label", back.label_version_id),
     ]
 
 

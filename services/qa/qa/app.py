@@ -41,7 +41,7 @@ def build(settings: QaSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[create_router(Dispatcher(handlers, unit_of_work), read)],
+        routers=[create_router(Dispatcher(handlers, unit_of_work), unit_of_work)],
         checks={"objects": partial(answers, objects)},
         workers=[Worker("checker", checker.step, settings.check_interval_s)],
     )

@@ -7,6 +7,7 @@ reviewers, leads, administrators and auditors of the project.
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -45,13 +46,33 @@ class Return(BaseModel):
     label_version_id: str = ""
 
 
-def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextManager[Any]]) -> APIRouter:
-    """Make the endpoints; ``read`` makes a read-only unit of work."""
+def create_router(dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractContextManager[Any]]) -> APIRouter:
+    """Make the endpoints; ``unit_of_work(read_only=True)`` opens a query, ``unit_of_work()`` one that is audited."""
     router = APIRouter(prefix="/v1")
+    read = partial(unit_of_work, read_only=True)
+
+    def viewed(principal: Principal, action: str, target: str) -> None:
+        """Put a look on record; nobody sees anything before it is."""
+        with unit_of_work() as uow:
+            uow.audit(principal.subject, action, target)
+            uow.commit()
 
     def with_membership(uow: Any, principal: Principal, project_id: str) -> Principal:
         project = uow.projects.newest(project_id)
         return principal.with_members(project_id, project.members if project else ())
+
+    def require_in(uow: Any, principal: Principal, project_id: str, *roles: Role) -> Principal:
+        """Return the principal with what membership adds; raise without a role in the project, and without the project."""
+        member = with_membership(uow, principal, project_id)
+        member.require(project_id, *roles)
+        if uow.projects.newest(project_id) is None:
+            raise NotFound(
+                "project-unknown",
+                expected="a project this site has heard of",
+                got="another id",
+                do="set it up in the control plane, and wait until it is announced",
+            )
+        return member
 
     def visible_review(uow: Any, principal: Principal, review_id: str) -> tuple[Review, Principal]:
         review = uow.reviews.get(review_id)
@@ -60,6 +81,12 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
         principal = with_membership(uow, principal, review.project_id)
         principal.require(review.project_id, *OVERSEERS)
         return review, principal
+
+    def shown(principal: Principal, review_id: str) -> dict[str, Any]:
+        with read() as uow:
+            review, _ = visible_review(uow, principal, review_id)
+            labels = uow.labels.of_review(review_id)
+        return {**_review(review), "labels": [_label(label) for label in labels]}
 
     @router.get("/reviews")
     def list_reviews(
@@ -71,17 +98,17 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
     ) -> dict[str, Any]:
         """List the reviews of a project in order of id; ``after`` is the last id of the page before."""
         with read() as uow:
-            with_membership(uow, principal, project_id).require(project_id, *OVERSEERS)
+            require_in(uow, principal, project_id, *OVERSEERS)
             reviews = uow.reviews.page(project_id, state, after, limit)
+        viewed(principal, "reviews-listed", project_id)
         return {"reviews": [_review(review) for review in reviews]}
 
     @router.get("/reviews/{review_id}")
     def get_review(principal: Caller, review_id: str) -> dict[str, Any]:
         """Show a review with its labels, findings and numbers."""
-        with read() as uow:
-            review, _ = visible_review(uow, principal, review_id)
-            labels = uow.labels.of_review(review_id)
-        return {**_review(review), "labels": [_label(label) for label in labels]}
+        found = shown(principal, review_id)
+        viewed(principal, "review-viewed", review_id)
+        return found
 
     @router.post("/reviews/{review_id}/approve")
     def approve(principal: Caller, review_id: str, body: Approve) -> dict[str, Any]:
@@ -91,7 +118,7 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
             labels = uow.labels.of_review(review_id)
         _require_decider(decider, review, labels)
         dispatcher.dispatch(ApproveReview(review_id, body.label_version_id, principal.subject))
-        return get_review(principal, review_id)
+        return shown(principal, review_id)
 
     @router.post("/reviews/{review_id}/return")
     def send_back(principal: Caller, review_id: str, body: Return) -> dict[str, Any]:
@@ -103,7 +130,7 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
         dispatcher.dispatch(
             ReturnReview(review_id, body.label_version_id, body.reason, body.comment, principal.subject)
         )
-        return get_review(principal, review_id)
+        return shown(principal, review_id)
 
     @router.get("/labels/{label_version_id}")
     def get_label(principal: Caller, label_version_id: str) -> dict[str, Any]:
@@ -115,6 +142,7 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
             principal = with_membership(uow, principal, label.project_id)
         if label.reader != pseudonym(principal.subject):
             principal.require(label.project_id, *OVERSEERS)
+        viewed(principal, "outcome-viewed", label_version_id)
         own = _label(label)
         return {name: own[name] for name in ("label_version_id", "outcome", "returned_for", "comment", "findings")}
 
@@ -122,11 +150,11 @@ def create_router(dispatcher: Dispatcher, read: Callable[[], AbstractContextMana
     def list_readers(principal: Caller, project_id: str) -> dict[str, Any]:
         """Show the scores of a project's readers: to a reader the own, to leads and reviewers all."""
         with read() as uow:
-            principal = with_membership(uow, principal, project_id)
-            principal.require(project_id, Role.READER, *OVERSEERS)
+            principal = require_in(uow, principal, project_id, Role.READER, *OVERSEERS)
             scores = uow.labels.scores(project_id)
         if not principal.roles_in(project_id) & set(OVERSEERS):
             scores = [score for score in scores if score.reader == pseudonym(principal.subject)]
+        viewed(principal, "scores-viewed", project_id)
         return {"readers": [asdict(score) for score in scores]}
 
     @router.get("/status")
