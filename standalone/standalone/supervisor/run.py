@@ -52,6 +52,8 @@ def run_up(
             out.print(
                 f"  open   {platform.url}/?token={platform.login_code}   (works once; radloop token --browser: another)"
             )
+            if "labeling" in platform.services:
+                out.print(f"  read   {platform.url}/labeling/   (the reading room, once that is opened)")
             if "ingest" in platform.services:
                 out.print(f"  DICOM  {platform.dicom_ae_title} at {platform.dicom_host}:{platform.dicom_port}")
             if engines := layout.engines:

@@ -7,7 +7,7 @@ import { type KeyAction, useKeys } from "../app/keys";
 import { ReportDialog, SkipDialog, SubmitDialog, TroubleDialog, UnsentDialog, VersionsDialog } from "./dialogs";
 import { PLANES } from "./geometry";
 import type { OverlayPainter } from "./overlay";
-import { ImagePanel, ModelPanel, OTHER_KEYS, OthersPanel, SegmentPanel, Toolbar, ToolPanel, TOOLS } from "./panels";
+import { ImagePanel, ModelPanel, OTHER_KEYS, OthersPanel, ReturnedPanel, SegmentPanel, Toolbar, ToolPanel, TOOLS } from "./panels";
 import { PlaneView } from "./PlaneView";
 import "./reading.css";
 import { ReadingRoom } from "./room";
@@ -210,6 +210,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
         <aside className="panels" aria-label="Segments and the model">
           {ready && (
             <>
+              <ReturnedPanel room={room} />
               <SegmentPanel room={room} />
               <OthersPanel room={room} />
               <ToolPanel room={room} />

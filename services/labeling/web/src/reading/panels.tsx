@@ -194,6 +194,23 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
   );
 }
 
+/** Why the last answer came back. */
+export function ReturnedPanel({ room }: { room: ReadingRoom }) {
+  const { task, comment } = room;
+  if (!task?.returned.length) return null;
+  return (
+    <Panel title="Returned to you">
+      <p className="returned">{task.returned.map((reason) => reason.replaceAll("-", " ")).join(", ")}</p>
+      {comment?.text && <blockquote>{comment.text}</blockquote>}
+      {comment?.pin && (
+        <button type="button" onClick={() => room.goTo(comment.pin!)}>
+          Go to where it points: slice {comment.pin[2] + 1}
+        </button>
+      )}
+    </Panel>
+  );
+}
+
 /** For an adjudicator: whose answer each segment is taken from. */
 export function OthersPanel({ room }: { room: ReadingRoom }) {
   if (!room.others.length) return null;

@@ -118,6 +118,8 @@ export class ReadingRoom implements PlaneHost {
   showHeat = false;
   doubts: Doubt[] = [];
   doubt = -1;
+  /** What came back with a returned label: the reviewer's words, and where they point. */
+  comment: { text: string; pin: Index3 | null } | null = null;
   /** For an adjudication: the readers' answers, and the model's. */
   others: Other[] = [];
   phase = 0;
@@ -187,6 +189,7 @@ export class ReadingRoom implements PlaneHost {
       if (!this.readOnly) this.keepLease();
       void this.loadModel();
       void this.loadOthers();
+      void this.loadComment();
     } catch (error) {
       this.failure = error as Error;
       this.stage = "failed";
@@ -226,6 +229,22 @@ export class ReadingRoom implements PlaneHost {
     this.journal = new DraftJournal(this.taskId, this.key, task.lease?.lease_id ?? "", after, () => this.journalMoved());
     const waiting = await inBrowser.get(this.key).catch(() => undefined);
     if (waiting?.entries.length && !this.readOnly) this.unsent = waiting;
+  }
+
+  /** Why the last answer came back, in the reviewer's words. */
+  private async loadComment(): Promise<void> {
+    if (!this.task?.returned.length) return;
+    try {
+      const { versions } = await calls.versions(this.taskId);
+      const last = versions.filter((version) => version.mine && version.kind === "submitted").at(-1);
+      if (!last) return;
+      const verdict = await calls.verdict(last.label_version_id);
+      this.comment = { text: verdict.comment, pin: verdict.pin?.index ?? null };
+      if (this.comment.pin) this.goTo(this.comment.pin);
+    } catch (error) {
+      this.notice = `The reviewer's comment could not be loaded. ${(error as Error).message}`;
+    }
+    this.changed();
   }
 
   /** What an adjudicator decides between: every reader's label, and the model as one more. */
@@ -770,7 +789,7 @@ export class ReadingRoom implements PlaneHost {
         ...this.others.filter((other) => other.shown).map(({ labels, color, model }) => ({ labels, color, dashed: model })),
       ],
       heat: this.showHeat && this.ownPhase ? this.heat : null,
-      marks: this.doubt >= 0 && this.doubts.length ? [this.doubts[this.doubt].index] : [],
+      marks: this.comment?.pin ? [this.comment.pin] : this.doubt >= 0 && this.doubts.length ? [this.doubts[this.doubt].index] : [],
       crosshair: this.crosshair,
       showCrosshair: this.showCrosshair,
       measures: [...(this.history?.measures.values() ?? [])],
