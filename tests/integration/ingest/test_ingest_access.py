@@ -1,0 +1,76 @@
+"""Every endpoint of `ingest` with every role and with none, held against a table written by hand."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from radloop.auth import Role
+from radloop.testing.access import EVERYBODY, endpoints, in_project, of_oneself, of_site, wrong_answers
+
+pytestmark = pytest.mark.integration
+
+L, S, A = Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR
+NOTHING = {"study_key": "none", "reason": "consent"}
+FILE = {"file": ("a.dcm", b"none")}
+
+# The door of the whole site stands above projects: whoever oversees only one sees no studies, which may belong to others.
+TABLE = {
+    ("POST", "/v1/uploads"): of_site(S, L, files=FILE),
+    ("GET", "/v1/status"): of_oneself(),  # counts
+    ("GET", "/v1/studies"): of_site(S, A, L),
+    ("GET", "/v1/studies/{study_key}"): of_site(S, A, L),
+    ("GET", "/v1/studies/{study_key}/identity"): of_site(S),
+    ("POST", "/v1/studies/{study_key}/complete"): of_site(S, L),
+    ("POST", "/v1/studies/{study_key}/retry"): of_site(S, L),
+    ("POST", "/v1/complete"): of_site(S, L),
+    ("GET", "/v1/rejections"): of_site(S, A, L),
+    ("GET", "/v1/quarantine"): of_site(S, A),
+    ("POST", "/v1/quarantine/{held_id}/release"): of_site(S),
+    ("GET", "/v1/withdrawn"): of_site(S, A),
+    ("POST", "/v1/withdraw"): of_site(S, json=NOTHING),
+    ("PUT", "/v1/projects/{project_id}/split"): in_project(S, L, json={"patients": []}),
+    ("POST", "/v1/cases/resolve"): in_project(S, L, json={"project_id": "p", "series": []}),
+    ("GET", "/v1/cases/{case_id}"): in_project(*EVERYBODY),
+    ("GET", "/v1/cases/{case_id}/volumes/{channel}"): in_project(*EVERYBODY),
+    ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"): in_project(*EVERYBODY),
+    ("GET", "/dicom-web/studies/{study}/series/{series}/metadata"): in_project(*EVERYBODY),
+    ("GET", "/v1/keys"): of_site(S, A),
+    ("POST", "/v1/keys/rotate"): of_site(S),
+    ("POST", "/v1/keys/{version}/drop"): of_site(S),
+    ("POST", "/v1/objects/sweep"): of_site(S, json={"dry_run": True}),
+    ("GET", "/v1/audit"): of_site(S, A),
+}
+
+
+@pytest.fixture
+def ids(site, send, slice_of) -> dict[str, str]:
+    """One case of project p."""
+    site.configure()
+    send([slice_of(number) for number in range(3)])
+    site.settle()
+    ((study_key, series, instance),) = site.rows("SELECT study_key, series_key, sop_key FROM instances LIMIT 1")
+    ((case_id,),) = site.rows("SELECT case_id FROM cases")
+    names = {"study_key": study_key, "study": study_key, "series": series, "instance": instance, "case_id": case_id}
+    return names | {"held_id": "none", "project_id": "p", "channel": "0", "frames": "1", "version": "99"}
+
+
+def test_the_table_has_every_endpoint(site) -> None:
+    assert endpoints(site.http.get("/openapi.json").json()) == TABLE.keys()
+
+
+def test_who_may(site, ids) -> None:
+    http = TestClient(site.service.http, raise_server_exceptions=False)
+    issue = site.service.http.state.authenticator.issue
+
+    def ask(method, path, roles, request):
+        token = {} if roles is None else {"Authorization": f"Bearer {issue('zoe', roles, lifetime_s=600)}"}
+        return http.request(method, path, headers=token, **request)
+
+    assert wrong_answers(TABLE, ids, ask) == []
+
+
+def test_a_forged_token_opens_nothing(site, ids) -> None:
+    for (method, path), rule in TABLE.items():
+        answer = site.http.request(
+            method, path.format(**ids), headers={"Authorization": "Bearer forged"}, **rule.request
+        )
+        assert answer.status_code == 401, path
