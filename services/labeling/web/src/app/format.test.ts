@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { age, count, dice, measured, several, short, shortUid, stamp, timeOf } from "./format";
+import { age, count, dice, measured, several, short, shortReader, shortUid, stamp, timeOf } from "./format";
 import { doubtWords, flagWords, numberWords, whyWords } from "./words";
 
 describe("times", () => {
@@ -37,6 +37,7 @@ describe("numbers", () => {
 
 it("ids are shortened, where they are long, to the part that differs", () => {
   expect([short("lung-1"), short("0b29b8c0-2f5e-5f10")]).toEqual(["lung-1", "0b29b8c0"]);
+  expect([shortReader("reader-6a41f2cc9031ab"), shortReader("Ann")]).toEqual(["6a41f2cc", "Ann"]);
   expect(shortUid("2.25.329800735698586629295641978511506172918")).toBe("…511506172918");
 });
 

@@ -60,6 +60,11 @@ export function short(id: string): string {
   return id.length > 10 ? id.slice(0, 8) : id;
 }
 
+/** A reader's pseudonym, shortened: what every pseudonym begins with tells nobody apart. */
+export function shortReader(pseudonym: string): string {
+  return short(pseudonym.replace(/^reader-/, ""));
+}
+
 /** The end of a UID, where UIDs of one root differ. */
 export function shortUid(uid: string): string {
   return uid.length > 14 ? `…${uid.slice(-12)}` : uid;

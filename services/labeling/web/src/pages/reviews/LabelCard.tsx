@@ -1,7 +1,7 @@
 /** One reader's label in a review: whose, what the checks say, how it agrees, what was said of it. */
 
 import type { ReviewedLabel, Segment } from "../../api/types";
-import { dice, measured, short } from "../../app/format";
+import { dice, measured, shortReader } from "../../app/format";
 import { findingWords, outcomeWords, readingWords } from "../../app/words";
 import { findingSentence, segmentNumbers } from "./numbers";
 
@@ -37,7 +37,7 @@ export default function LabelCard(props: {
       <div className="body stack">
         <p className="muted">
           <span className="id" title={label.reader}>
-            {label.reader ? short(label.reader) : "no reader"}
+            {label.reader ? shortReader(label.reader) : "no reader"}
           </span>
           {label.reading !== "none" && `, ${readingWords(label.reading)} reading`}, attempt {label.attempt}
         </p>

@@ -3,7 +3,7 @@
 import * as calls from "../../api/calls";
 import type { ReaderScore } from "../../api/types";
 import { useApp } from "../../app/context";
-import { count, dice, short } from "../../app/format";
+import { count, dice, shortReader } from "../../app/format";
 import { Loading, ProblemNotice } from "../../app/parts";
 import { useAsk } from "../../app/useAsk";
 
@@ -88,7 +88,7 @@ function Everybody({ scores, me }: { scores: ReaderScore[]; me: string }) {
         {scores.map((score) => (
           <tr key={score.reader}>
             <td className="id" title={score.reader}>
-              {score.reader === me ? "me" : short(score.reader)}
+              {score.reader === me ? "me" : shortReader(score.reader)}
             </td>
             <td className="number">{count(score.submitted)}</td>
             <td className="number">{count(score.approved + score.supported)}</td>
