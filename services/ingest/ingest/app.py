@@ -13,6 +13,8 @@ from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
 from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
+from ingest.adapters.http_operator import make_operator_router
+from ingest.adapters.listings import Listings
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
@@ -106,6 +108,7 @@ def build(settings: IngestSettings) -> Service:
         largest_upload_bytes=settings.largest_upload_bytes,
         dicom_address=lambda: {"host": settings.dicom_host, "port": door.port, "ae_title": settings.ae_title},
     )
+    listings = Listings(database, settings.quiet_s, settings.broken_quiet_s, forming.failing)
     keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)
     return assemble(
         NAME,
@@ -117,6 +120,7 @@ def build(settings: IngestSettings) -> Service:
         routers=[
             router,
             keys_router,
+            make_operator_router(dispatch, listings),
             make_frames_router(FrameIndex(database), objects, Views(note_view, time.time)),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],

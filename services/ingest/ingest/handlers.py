@@ -12,6 +12,7 @@ from ingest.domain.messages import (
     CompleteStudies,
     DropSiteKey,
     ForgetObjects,
+    FormAgain,
     HoldInstance,
     ImportSplit,
     NoteDifference,
@@ -229,7 +230,8 @@ def _count(uow: IngestUnitOfWork, instance: Instance, record: StudyRecord, serie
     state = next_state(study.state if study else None, StudyStep.ACCEPT)
     generation = study.generation + 1 if study else 1
     completed = study.completed_generation if study else 0
-    uow.studies.save(Study(record, state, generation, completed, told=False, received_at=now))
+    again = study.again if study else False
+    uow.studies.save(Study(record, state, generation, completed, told=False, received_at=now, again=again))
     if study is None or study.record.patient != record.patient:
         uow.patients.remember(record.patient, record.patient_version)
     uow.studies.save_series(Series(series, generation))
@@ -267,6 +269,25 @@ def complete_studies(cmd: CompleteStudies, uow: IngestUnitOfWork) -> list[Messag
     return []
 
 
+def form_again(cmd: FormAgain, uow: IngestUnitOfWork) -> list[Message]:
+    """Let a study be looked at once more, all of it and with the projects as they are now; a case never changes.
+
+    Raises
+    ------
+    NotFound
+        When there is no such study.
+    IllegalTransition
+        When all of it is held for a person.
+    """
+    study = uow.studies.get(cmd.study_key)
+    if study is None:
+        raise NotFound("study-unknown", expected="the key of a study that was received", got="another key")
+    state = next_state(study.state, StudyStep.AGAIN)
+    uow.studies.save(dataclasses.replace(study, state=state, told=True, again=True))
+    uow.audit(cmd.subject, "form-again", cmd.study_key)
+    return []
+
+
 def record_cases(cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, keys: Keys, site: str) -> list[Message]:
     """Record what came of a study, and say it: one `StudyIngested` per project, `StudyRejected` per reason.
 
@@ -277,7 +298,7 @@ def record_cases(cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, keys: Ke
     """
     _refuse_withdrawn(uow, cmd.study_key)
     study = uow.studies.get(cmd.study_key)
-    if study is None or study.completed_generation >= cmd.generation:
+    if study is None or (study.completed_generation >= cmd.generation and not study.again):
         return []
     known = uow.cases.of_study(cmd.study_key)
     known_ids = {stored.case.case_id for stored in known}
@@ -293,7 +314,7 @@ def record_cases(cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, keys: Ke
     state = study.state
     if study.generation == cmd.generation:
         state = next_state(state, StudyStep.FORM if fresh or known else StudyStep.REFUSE)
-    uow.studies.save(dataclasses.replace(study, state=state, completed_generation=cmd.generation))
+    uow.studies.save(dataclasses.replace(study, state=state, completed_generation=cmd.generation, again=False))
     return said
 
 
@@ -402,6 +423,7 @@ HANDLERS = {
     NoteRefusal: note_refusal,
     NoteDifference: note_difference,
     CompleteStudies: complete_studies,
+    FormAgain: form_again,
     RecordCases: record_cases,
     SayRefusals: say_refusals,
     WithdrawStudy: withdraw_study,

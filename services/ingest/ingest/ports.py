@@ -34,6 +34,8 @@ class Study:
         When the last instance came, seconds since the epoch.
     broken : bool
         The association that brought the last instance broke off.
+    again : bool
+        Somebody wants it formed again, though nothing came since.
     """
 
     record: StudyRecord
@@ -43,6 +45,12 @@ class Study:
     told: bool
     received_at: float
     broken: bool = False
+    again: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be looked at."""
+        return self.again or self.generation > self.completed_generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +73,13 @@ class StoredCase:
 
 @dataclass(frozen=True, slots=True)
 class NotedRefusal:
-    """A refusal with its identity; ``said`` once it has been announced."""
+    """A refusal with its identity; ``said`` once it has been announced, ``hurried`` when the quiet time need not pass."""
 
     rejection_id: str
     refusal: Refusal
     said: bool
     at: float
+    hurried: bool = False
 
 
 class Studies(Protocol):

@@ -57,7 +57,7 @@ class FakeStudies:
         return sorted(mine, key=lambda one: one.record.series_key)
 
     def _waiting(self) -> list[Study]:
-        return [study for study in self.rows.values() if study.generation > study.completed_generation]
+        return [study for study in self.rows.values() if study.waits]
 
     def next_due(
         self, quiet_since: float, broken_since: float, skip: Collection[str] = (), *, not_after: float = math.inf
@@ -189,16 +189,15 @@ class FakeRefusals:
         latest: dict[str, float] = {}
         for row in self.rows:
             if not row.said:
-                latest[row.refusal.study_key] = max(row.at, latest.get(row.refusal.study_key, row.at))
+                at = 0.0 if row.hurried else row.at
+                latest[row.refusal.study_key] = max(at, latest.get(row.refusal.study_key, at))
         waiting = {study.record.study_key for study in self._studies._waiting()}
         due = sorted(key for key, at in latest.items() if (at <= quiet_since or at > not_after) and key not in waiting)
         return due[0] if due else None
 
     def hurry(self, study_key: str | None) -> None:
-        self.rows = [
-            dataclasses.replace(row, at=0.0) if not row.said and study_key in (None, row.refusal.study_key) else row
-            for row in self.rows
-        ]
+        hurried = [row for row in self.rows if not row.said and study_key in (None, row.refusal.study_key)]
+        self.rows = [dataclasses.replace(row, hurried=row.hurried or row in hurried) for row in self.rows]
 
 
 class FakeCases:

@@ -7,9 +7,10 @@ import pytest
 
 from ingest.adapters.forming import REST_S, Forgetting, Forming
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import CompleteStudies, PhaseRule, StudyIngested, StudyRejected, WithdrawStudy
+from ingest.domain.messages import CompleteStudies, FormAgain, PhaseRule, StudyIngested, StudyRejected, WithdrawStudy
+from ingest.domain.model import StudyState
 from ingest.domain.reasons import RejectReason, WithdrawReason
-from radloop.errors import TemporaryError
+from radloop.errors import IllegalTransition, NotFound, TemporaryError
 from radloop.imaging import read_nifti
 
 
@@ -120,6 +121,59 @@ def test_project_that_comes_later_takes_what_comes_later(forming, send, phantoms
     assert [type(said) for said in uow.said] == [StudyRejected, StudyIngested]
     assert uow.said[0].reason is RejectReason.NO_PROJECT
     assert len(uow.said[1].cases) == 1
+
+
+def test_forming_again_takes_the_projects_as_they_are_now(forming, send, phantoms, uow, clock, dispatch, project):
+    send(*phantoms.series(3))
+    clock.now += 10
+    forming.step()
+    (study_key,) = uow.studies.rows
+    uow.projects.save(project())
+    dispatch(FormAgain(study_key, "admin"))
+    assert uow.studies.get(study_key).state is StudyState.RECEIVING
+    assert forming.step() is True and forming.step() is False
+    assert [type(said) for said in uow.said] == [StudyRejected, StudyIngested]
+    assert uow.studies.get(study_key).state is StudyState.INGESTED
+    assert ("admin", "form-again", study_key) in uow.audit_entries
+
+
+def test_forming_again_leaves_cases_as_they_are(forming, send, phantoms, uow, clock, dispatch, project):
+    uow.projects.save(project())
+    broken = phantoms.series(4, number=2)
+    send(*phantoms.series(3), *broken[:2], broken[3])
+    clock.now += 10
+    forming.step()
+    (study_key,) = uow.studies.rows
+    before = list(uow.cases.rows)
+    dispatch(FormAgain(study_key, "admin"))
+    assert forming.step() is True and forming.step() is False
+    # The series without its slice is refused again; of the formed one there is nothing to say.
+    assert [said.reason for said in uow.said[2:]] == [RejectReason.MISSING_SLICES]
+    assert list(uow.cases.rows) == before and uow.studies.get(study_key).state is StudyState.INGESTED
+
+
+def test_forming_again_while_the_rest_arrives(forming, send, phantoms, uow, clock, dispatch, project):
+    uow.projects.save(project())
+    files = phantoms.series(4)
+    send(files[0], files[1], files[3])
+    clock.now += 10
+    forming.step()
+    (study_key,) = uow.studies.rows
+    dispatch(FormAgain(study_key, "admin"))
+    send(files[2])
+    assert uow.studies.get(study_key).again
+    clock.now += 10
+    assert forming.step() is True and forming.step() is False
+    assert isinstance(uow.said[-1], StudyIngested)
+
+
+def test_what_cannot_be_formed_again(forming, send, phantoms, uow, dispatch):
+    with pytest.raises(NotFound, match="study-unknown"):
+        dispatch(FormAgain("2.25.77", "admin"))
+    send(phantoms.file(phantoms.slice(BurnedInAnnotation="YES")))
+    (study_key,) = uow.studies.rows
+    with pytest.raises(IllegalTransition, match="ingested, receiving, rejected"):
+        dispatch(FormAgain(study_key, "admin"))
 
 
 def test_called_ae_title_routes(forming, send, phantoms, uow, clock, project):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import sqlalchemy as sa
 
 from ingest.adapters.sql import SqlIngestUnitOfWork
 from ingest.adapters.sql_studies import header_from_json, header_to_json
@@ -118,6 +119,15 @@ def test_oldest_study_is_due_first(state):
     assert state.studies.next_due(100.0, 40.0, skip=["2.25.9", "2.25.8"]) is None
 
 
+def test_a_study_that_is_to_be_formed_again_is_due(state):
+    looked_at = study(state=StudyState.RECEIVING, completed_generation=1, told=True)
+    state.studies.save(looked_at)
+    assert state.studies.next_due(100.0, 40.0) is None
+    state.studies.save(dataclasses.replace(looked_at, again=True))
+    assert state.studies.next_due(100.0, 40.0) == "2.25.9"
+    assert state.studies.get("2.25.9").again
+
+
 def test_tell_all_tells_those_that_wait(state):
     state.studies.save(study("2.25.8"))
     state.studies.save(study("2.25.9", completed_generation=1))
@@ -185,6 +195,10 @@ def test_refusals_can_be_hurried(state, study_key):
     assert state.refusals.next_due(0.0) is None
     state.refusals.hurry(study_key)
     assert state.refusals.next_due(0.0) == "2.25.9"
+    (noted,) = state.refusals.unsaid("2.25.9")
+    assert (noted.at, noted.hurried) == (10.0, True)
+    state.refusals.note(Refusal("2.25.9", "", RejectReason.NOT_DICOM, 1, "why"), 11.0)
+    assert state.refusals.next_due(10.0) is None and state.refusals.next_due(11.0) == "2.25.9"
 
 
 def test_cases(state):
@@ -264,3 +278,18 @@ def test_what_came_before_the_clock_was_set_back_is_due(state):
     assert state.refusals.next_due(100.0, not_after=5000.0) is None
     assert state.studies.next_due(100.0, 40.0, not_after=4999.0) == "2.25.9"
     assert state.refusals.next_due(100.0, not_after=4999.0) == "2.25.8"
+
+
+def test_refusals_that_were_hurried_before_the_upgrade(database_url):
+    database = Database(database_url, "ingest")
+    database.migrate("ingest.adapters.migrations", to="0003")
+    with database.begin() as connection:
+        for number, (said, at) in enumerate([(False, 0.0), (True, 0.0), (False, 5.0)]):
+            connection.execute(
+                sa.text("INSERT INTO refusals VALUES (:id, '2.25.9', '', 'truncated', 'why', 1, :said, :at)"),
+                {"id": f"r{number}", "said": said, "at": at},
+            )
+    database.migrate("ingest.adapters.migrations")
+    with SqlIngestUnitOfWork(database, make_wire(), source="/site-1/ingest") as sql:
+        assert {one.rejection_id: one.hurried for one in sql.refusals.unsaid("2.25.9")} == {"r0": True, "r2": False}
+    database.close()

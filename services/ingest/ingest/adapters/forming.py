@@ -85,6 +85,10 @@ class Forming:
             raise
         self._failed_at.pop(study_key, None)
 
+    def failing(self) -> list[str]:
+        """Return the studies whose forming failed and is to be tried again."""
+        return list(self._failed_at)
+
     def form(self, study_key: str) -> None:
         """Form what can be formed of a study now, and record it."""
         with self._unit_of_work() as uow:
@@ -114,7 +118,7 @@ class Forming:
             CASES.labels(case.project_id).inc()
 
     def _in_hand(self, uow: Any, study: Study) -> list[SeriesInHand]:
-        """Return the series of which something arrived since the study was last looked at."""
+        """Return the series of which something arrived since the study was last looked at; all when it is formed again."""
         study_key, since = study.record.study_key, study.completed_generation
         arrived = uow.instances.of_study(study_key)
         result = []
@@ -122,7 +126,7 @@ class Forming:
             key = series.record.series_key
             mine = [(generation, instance) for generation, instance in arrived if instance.series_key == key]
             new_count = sum(generation > since for generation, _ in mine)
-            if new_count:
+            if new_count or (study.again and mine):
                 # By UID, not by arrival: the same series gives the same bytes whoever came first.
                 instances = tuple(sorted((instance for _, instance in mine), key=lambda one: one.sop_key))
                 routing = RoutingAttributes(**self._vault.open_fields(series.record.routing))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.adapters.queries import Queries, case_summary
@@ -13,7 +13,8 @@ from ingest.adapters.reception import Dispatch, Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import CompleteStudies, ImportSplit, ProjectConfigured, WithdrawStudy
+from ingest.domain.messages import CompleteStudies, FormAgain, ImportSplit, ProjectConfigured, WithdrawStudy
+from ingest.domain.model import StudyState
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.reasons import WithdrawReason
 from radloop.auth import Principal, Role
@@ -133,20 +134,6 @@ def make_router(
         """Counts of everything, the known projects and the DICOM address."""
         return queries.status() | {"dicom": dicom_address()}
 
-    @router.get("/studies")
-    def studies(
-        principal: Asking, state: str | None = None, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, Any]:
-        """Studies in order of key."""
-        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR, Role.PROJECT_LEAD)
-        return {"studies": queries.studies(state, after, limit)}
-
-    @router.get("/studies/{study_key}")
-    def study(study_key: str, principal: Asking) -> dict[str, Any]:
-        """One study: series, cases, rejections, quarantine, differences."""
-        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR, Role.PROJECT_LEAD)
-        return queries.study(study_key)
-
     @router.get("/studies/{study_key}/identity")
     def identity(study_key: str, principal: Asking) -> dict[str, Any]:
         """Whose study it is, outside. Every call is an entry in the audit trail."""
@@ -157,9 +144,11 @@ def make_router(
 
     @router.post("/studies/{study_key}/complete")
     def complete(study_key: str, principal: Asking) -> dict[str, Any]:
-        """Do not wait for the quiet time of this study."""
+        """Do not wait for the quiet time of this study; one that was rejected is formed again."""
         principal.require(SITE, Role.SITE_ADMIN, Role.PROJECT_LEAD)
         dispatch(CompleteStudies(study_key))
+        if queries.state(study_key) == StudyState.REJECTED:
+            dispatch(FormAgain(study_key, principal.subject))
         return {"study_key": study_key}
 
     @router.post("/complete")
@@ -168,18 +157,6 @@ def make_router(
         principal.require(SITE, Role.SITE_ADMIN, Role.PROJECT_LEAD)
         dispatch(CompleteStudies(None))
         return {"waiting": queries.status()["waiting"]}
-
-    @router.get("/rejections")
-    def rejections(principal: Asking) -> dict[str, Any]:
-        """What was refused and why, newest first."""
-        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR, Role.PROJECT_LEAD)
-        return {"rejections": queries.rejections()}
-
-    @router.get("/quarantine")
-    def quarantine(principal: Asking) -> dict[str, Any]:
-        """What waits for a person."""
-        principal.require(SITE, Role.SITE_ADMIN, Role.AUDITOR)
-        return {"quarantine": queries.quarantine()}
 
     @router.post("/quarantine/{held_id}/release")
     def release(held_id: str, principal: Asking) -> dict[str, Any]:

@@ -60,7 +60,14 @@ def _study(row: Any) -> Study:
         row.study_key, row.patient, row.identity, row.key_version, row.patient_version or 1, row.vault_version
     )
     return Study(
-        record, StudyState(row.state), row.generation, row.completed_generation, row.told, row.received_at, row.broken
+        record,
+        StudyState(row.state),
+        row.generation,
+        row.completed_generation,
+        row.told,
+        row.received_at,
+        row.broken,
+        row.again,
     )
 
 
@@ -99,10 +106,11 @@ class SqlStudies:
             "state": study.state.value,
             "generation": study.generation,
             "completed_generation": study.completed_generation,
-            "waiting": study.generation > study.completed_generation,
+            "waiting": study.waits,
             "told": study.told,
             "received_at": study.received_at,
             "broken": study.broken,
+            "again": study.again,
             "key_version": study.record.key_version,
             "vault_version": study.record.vault_version,
         }
@@ -270,7 +278,9 @@ class SqlRefusals:
             & sa.not_(REFUSALS.c.said)
         )
         more = REFUSALS.c.instance_count + refusal.instance_count
-        changed = self._connection.execute(REFUSALS.update().where(same).values(instance_count=more, at=at))
+        changed = self._connection.execute(
+            REFUSALS.update().where(same).values(instance_count=more, at=at, hurried=False)
+        )
         if changed.rowcount == 0:
             row = dataclasses.asdict(refusal) | {"reason": refusal.reason.value}
             self._connection.execute(REFUSALS.insert().values(rejection_id=str(uuid.uuid4()), said=False, at=at, **row))
@@ -286,7 +296,7 @@ class SqlRefusals:
 
     def next_due(self, quiet_since: float, *, not_after: float = math.inf) -> str | None:
         being_formed = sa.select(STUDIES.c.study_key).where(STUDIES.c.waiting)
-        newest = sa.func.max(REFUSALS.c.at)
+        newest = sa.func.max(sa.case((REFUSALS.c.hurried, 0.0), else_=REFUSALS.c.at))
         query = (
             sa.select(REFUSALS.c.study_key)
             .where(sa.not_(REFUSALS.c.said), REFUSALS.c.study_key.not_in(being_formed))
@@ -299,11 +309,11 @@ class SqlRefusals:
         statement = REFUSALS.update().where(sa.not_(REFUSALS.c.said))
         if study_key is not None:
             statement = statement.where(REFUSALS.c.study_key == study_key)
-        self._connection.execute(statement.values(at=0.0))
+        self._connection.execute(statement.values(hurried=True))
 
 
 def noted_refusal(row: Any) -> NotedRefusal:
     """Read a row of the table of refusals."""
     reason = RejectReason(row.reason)
     refusal = Refusal(row.study_key, row.series_key, reason, row.instance_count, row.detail)
-    return NotedRefusal(row.rejection_id, refusal, row.said, row.at)
+    return NotedRefusal(row.rejection_id, refusal, row.said, row.at, row.hurried)

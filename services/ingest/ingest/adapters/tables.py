@@ -23,6 +23,11 @@ def _version(name: str, *, index: bool = False) -> sa.Column:  # type: ignore[ty
     return sa.Column(name, sa.Integer, nullable=False, server_default="1", index=index)
 
 
+def _flag(name: str) -> sa.Column:  # type: ignore[type-arg]
+    """Return a column that is false in rows older than it."""
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false())
+
+
 PATIENTS = sa.Table(
     "patients",
     METADATA,
@@ -41,8 +46,9 @@ STUDIES = sa.Table(
     sa.Column("completed_generation", sa.Integer, nullable=False),
     sa.Column("waiting", sa.Boolean, nullable=False, index=True),
     sa.Column("told", sa.Boolean, nullable=False),
-    sa.Column("received_at", sa.Float, nullable=False),
+    sa.Column("received_at", sa.Float, nullable=False, index=True),
     sa.Column("broken", sa.Boolean, nullable=False),
+    _flag("again"),
     _version("vault_version", index=True),
     _version("key_version"),
 )
@@ -112,6 +118,7 @@ REFUSALS = sa.Table(
     sa.Column("instance_count", sa.Integer, nullable=False),
     sa.Column("said", sa.Boolean, nullable=False, index=True),
     sa.Column("at", sa.Float, nullable=False),
+    _flag("hurried"),
 )
 
 CASES = sa.Table(

@@ -31,7 +31,7 @@ class SeriesInHand:
     instances : tuple of Instance
         All of the series, old and new.
     new_count : int
-        How many of them arrived since.
+        How many of them arrived since; 0 when the study is only looked at again.
     """
 
     series_key: str
@@ -93,7 +93,7 @@ def plan(
         taken = taken or bool(wanted)
         late = [project for project in wanted if (project.project_id, series.series_key) in formed]
         fresh = [project for project in wanted if project not in late]
-        if late:
+        if late and series.new_count:
             detail = (
                 "slices that came after their series had become a case; withdraw the study and send it again, whole"
             )
@@ -108,7 +108,7 @@ def plan(
         for project in fresh:
             cases += _cases_of(site, project, series, volumes)
     if series_in_hand and not taken and not formed:
-        count = sum(series.new_count for series in series_in_hand)
+        count = sum(series.new_count or len(series.instances) for series in series_in_hand)
         detail = f"none of {len(projects)} projects has a routing rule that matches any series"
         refusals.append(Refusal(study_key, "", RejectReason.NO_PROJECT, count, detail))
     return Plan(tuple(cases), tuple(refusals))

@@ -189,6 +189,14 @@ class CompleteStudies(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class FormAgain(Message):
+    """Look at a study again, all of it: what could not be formed may be now. ``subject`` is for the audit trail."""
+
+    study_key: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordCases(Message):
     """What came of a study: cases that were formed and series that were refused.
 

@@ -29,6 +29,8 @@ class StudyStep(StrEnum):
     """Looked at, and it has cases."""
     REFUSE = "refuse"
     """Looked at, and it has none."""
+    AGAIN = "again"
+    """Somebody wants it looked at again."""
 
 
 _TRANSITIONS: dict[tuple[StudyState | None, StudyStep], StudyState] = {
@@ -39,6 +41,9 @@ _TRANSITIONS: dict[tuple[StudyState | None, StudyStep], StudyState] = {
     **{(state, StudyStep.ACCEPT): StudyState.RECEIVING for state in StudyState},
     (StudyState.RECEIVING, StudyStep.FORM): StudyState.INGESTED,
     (StudyState.RECEIVING, StudyStep.REFUSE): StudyState.REJECTED,
+    (StudyState.RECEIVING, StudyStep.AGAIN): StudyState.RECEIVING,
+    (StudyState.INGESTED, StudyStep.AGAIN): StudyState.RECEIVING,
+    (StudyState.REJECTED, StudyStep.AGAIN): StudyState.RECEIVING,
 }
 
 
@@ -51,7 +56,8 @@ def next_state(state: StudyState | None, step: StudyStep) -> StudyState:
         When the table has no such step.
     """
     if (state, step) not in _TRANSITIONS:
-        raise IllegalTransition("study-state", expected="a study that is receiving", got=f"{step} of one {state}")
+        possible = ", ".join(sorted({known.value for known, what in _TRANSITIONS if what is step and known}))
+        raise IllegalTransition("study-state", expected=f"a study that is {possible}", got=f"{step} of one {state}")
     return _TRANSITIONS[(state, step)]
 
 
