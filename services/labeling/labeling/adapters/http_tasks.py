@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from labeling.adapters.access import EVERYBODY, READERS, check_task_visible, member, oversees, reader_of
 from labeling.adapters.api import Api
@@ -33,10 +33,11 @@ class LeaseRequest(BaseModel):
 
 
 class SkipRequest(BaseModel):
-    """Why you give the task up."""
+    """Why you give the task up. The note stays at the site, in this service's own store."""
 
     lease_id: str
     reason: SkipReason
+    note: str = Field(default="", max_length=4000)
 
 
 class TaskStateView(BaseModel):
@@ -131,7 +132,7 @@ def router(api: Api) -> APIRouter:
     def skip_task(principal: Who, task_id: str, skipped: SkipRequest) -> TaskStateView:
         """Give a task up. You are not offered it again; when the reason lies with the case, nobody is."""
         reader = api.acting(task_id, principal, *READERS)
-        api.dispatcher.dispatch(SkipTask(skipped.lease_id, task_id, reader, skipped.reason))
+        api.dispatcher.dispatch(SkipTask(skipped.lease_id, task_id, reader, skipped.reason, skipped.note))
         with api.unit_of_work(read_only=True) as uow:
             return TaskStateView(task_id=task_id, state=task_of(task_id, uow).state)
 

@@ -231,14 +231,22 @@ class SqlLabels(_Repository):
         self._connection.execute(tables.labels.insert().values(**values))
 
     def newest_of_task(self, task_id: str) -> LabelVersion | None:
-        """Return the label version of the last attempt, or None."""
-        mine = sa.select(tables.labels).where(tables.labels.c.task_id == task_id)
+        """Return the label version that answered the last attempt, or None."""
+        mine = sa.select(tables.labels).where(tables.labels.c.task_id == task_id, ~tables.labels.c.saved)
         row = self._one(mine.order_by(tables.labels.c.attempt.desc()).limit(1))
         return _label(row) if row else None
 
+    def versions_of_task(self, task_id: str) -> Sequence[LabelVersion]:
+        """Return the label versions of a task, those that were only saved among them, oldest first."""
+        labels = tables.labels
+        mine = sa.select(labels).where(labels.c.task_id == task_id)
+        # What was saved on the way to an attempt stands before it, whatever the clock said.
+        ordered = mine.order_by(labels.c.attempt, labels.c.saved.desc(), labels.c.made_at, labels.c.label_version_id)
+        return [_label(row) for row in self._connection.execute(ordered)]
+
     def of_case(self, case_id: str) -> Sequence[LabelVersion]:
-        """Return the label versions of a case, oldest first."""
-        mine = sa.select(tables.labels).where(tables.labels.c.case_id == case_id)
+        """Return the answers to a case, oldest first."""
+        mine = sa.select(tables.labels).where(tables.labels.c.case_id == case_id, ~tables.labels.c.saved)
         ordered = mine.order_by(tables.labels.c.made_at, tables.labels.c.label_version_id)
         return [_label(row) for row in self._connection.execute(ordered)]
 
@@ -246,7 +254,8 @@ class SqlLabels(_Repository):
         """Whether the reader answered another task of the case."""
         labels = tables.labels
         mine = sa.select(labels.c.label_version_id).where(labels.c.case_id == case_id, labels.c.reader == reader)
-        return self._one(mine.where(labels.c.task_id != task_id).limit(1)) is not None
+        elsewhere = mine.where(labels.c.task_id != task_id, ~labels.c.saved)
+        return self._one(elsewhere.limit(1)) is not None
 
 
 class SqlDrafts(_Repository):
@@ -372,6 +381,7 @@ class SqlHistory(_Repository):
                 task_id=row.task_id,
                 label_version_id=row.label_version_id,
                 detail=row.detail,
+                note=row.note,
             )
             for row in self._connection.execute(mine)
         ]

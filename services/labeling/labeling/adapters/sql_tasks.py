@@ -159,7 +159,7 @@ def takeable(project_id: str, reader: Reader) -> sa.ColumnElement[bool]:
     me, other = reader.pseudonym, tasks.alias("other")
     excluded = sa.exists().where(exclusions.c.task_id == tasks.c.task_id, exclusions.c.reader == me)
     answered = sa.exists().where(
-        labels.c.case_id == tasks.c.case_id, labels.c.reader == me, labels.c.task_id != tasks.c.task_id
+        labels.c.case_id == tasks.c.case_id, labels.c.reader == me, labels.c.task_id != tasks.c.task_id, ~labels.c.saved
     )
     in_hand = sa.select(other.c.case_id).where(
         other.c.project_id == project_id, other.c.reader == me, other.c.state == TaskState.LEASED

@@ -216,6 +216,7 @@ def entry_view(entry: HistoryEntry) -> dict[str, Any]:
         "task_id": entry.task_id,
         "label_version_id": entry.label_version_id,
         "detail": entry.detail,
+        "note": entry.note,
     }
 
 

@@ -1,6 +1,7 @@
 """When an array is a label of a case: geometry, values, and what each segment's state is. Nothing is repaired."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def label_values(array: np.ndarray, project: Project) -> np.ndarray:
     """
     if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
         raise Invalid("label-values", expected="whole numbers 0..255", got=f"values of type {array.dtype}")
-    found = np.unique(array)
+    found = values_in(array)
     if not (np.isfinite(found).all() and (found == np.round(found)).all() and found.min() >= 0 and found.max() <= 255):
         raise Invalid(
             "label-values",
@@ -86,6 +87,37 @@ def label_values(array: np.ndarray, project: Project) -> np.ndarray:
     return array.astype(np.uint8)
 
 
+def values_in(array: np.ndarray) -> np.ndarray:
+    """Return the values an array has, ascending. A label map, uint8, is looked through without being sorted."""
+    if array.dtype != np.uint8:
+        return np.unique(array)
+    seen = np.zeros(256, bool)
+    seen[array.ravel(order="K")] = True
+    return np.flatnonzero(seen).astype(np.uint8)
+
+
+def voxel_counts(array: np.ndarray) -> dict[int, int]:
+    """Return how many voxels each value of a label map (uint8, any shape) has; 0 is no segment and left out."""
+    counts = np.bincount(array[array != 0], minlength=256)
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How many voxels a segment gained and lost from one label to the next."""
+
+    added: int
+    removed: int
+
+
+def voxel_changes(before: np.ndarray, after: np.ndarray) -> dict[int, Change]:
+    """Compare two label maps, uint8, of one shape; segments of which nothing changed are left out."""
+    differ = before != after
+    removed, added = (np.bincount(array[differ], minlength=256) for array in (before, after))
+    changed = (value for value in range(1, 256) if removed[value] or added[value])
+    return {value: Change(int(added[value]), int(removed[value])) for value in changed}
+
+
 def segment_states(
     array: np.ndarray, project: Project, stated: Sequence[SegmentStatus] = ()
 ) -> tuple[SegmentStatus, ...]:
@@ -99,7 +131,7 @@ def segment_states(
     Invalid
         ``segment-unknown``, ``segment-repeated``, or ``segment-contradiction`` (voxels of a segment said not to be there).
     """
-    present = {int(value) for value in np.unique(array)}
+    present = {int(value) for value in values_in(array)}
     states = {value: SegmentState.ANNOTATED if value in present else SegmentState.ABSENT for value in project.values}
     seen: set[int] = set()
     for status in stated:

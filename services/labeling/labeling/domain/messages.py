@@ -264,13 +264,29 @@ class SubmitLabel(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SaveVersion(Message):
+    """Keep a label as it is now, checked and stored, and go on working."""
+
+    label_version_id: str
+    lease_id: str
+    task_id: str
+    reader: Reader
+    mask: ObjectRef
+    segments: tuple[SegmentStatus, ...]
+    project_version: int
+    started_from_model: bool
+    active_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class SkipTask(Message):
-    """Give a task up, saying why."""
+    """Give a task up, saying why; the note stays here."""
 
     lease_id: str
     task_id: str
     reader: Reader
     reason: SkipReason
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,9 +105,10 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LabelVersion:
-    """One answer, never changed once made.
+    """One answer, never changed once made; or what a reader saved on the way to one, which is none.
 
-    ``reader`` is a pseudonym; ``round_id`` and ``arm`` are those of the task, ``attempt`` counts its submissions from 1.
+    ``reader`` is a pseudonym; ``round_id`` and ``arm`` are those of the task, ``attempt`` counts its submissions from 1. What is
+    ``saved`` stands before the submission of its attempt; nobody hears of it, and nothing is trained on it.
     """
 
     label_version_id: str
@@ -128,6 +129,7 @@ class LabelVersion:
     attempt: int
     active_time_s: float
     made_at: datetime
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """Who (pseudonym, or empty for the platform) did what to a case, when."""
+    """Who (pseudonym, or empty for the platform) did what to a case, when. The note is free text and never leaves this store."""
 
     case_id: str
     at: datetime
@@ -200,3 +202,4 @@ class HistoryEntry:
     task_id: str = ""
     label_version_id: str = ""
     detail: str = ""
+    note: str = ""

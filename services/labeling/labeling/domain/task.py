@@ -225,6 +225,33 @@ class Task:
         self.attempt += 1
         self.returned = ()
         self.lease_expires_at = None
+        return self.label(
+            label_version_id,
+            reader,
+            now,
+            mask=mask,
+            segments=segments,
+            project_version=project_version,
+            started_from_model=started_from_model,
+            prediction_id=prediction_id,
+            active_time_s=active_time_s,
+        )
+
+    def label(
+        self,
+        label_version_id: str,
+        reader: str,
+        now: datetime,
+        *,
+        mask: ObjectRef,
+        segments: tuple[SegmentStatus, ...],
+        project_version: int,
+        started_from_model: bool,
+        prediction_id: str,
+        active_time_s: float,
+        saved: bool = False,
+    ) -> LabelVersion:
+        """Return a label version of the task; one that is saved belongs to the attempt that is being worked on."""
         return LabelVersion(
             label_version_id=label_version_id,
             task_id=self.task_id,
@@ -241,9 +268,10 @@ class Task:
             prediction_id=prediction_id,
             round_id=self.round_id,
             arm=self.arm,
-            attempt=self.attempt,
+            attempt=self.attempt + 1 if saved else self.attempt,
             active_time_s=active_time_s,
             made_at=now,
+            saved=saved,
         )
 
     def skip(self, lease_id: str, reader: str, now: datetime, reason: SkipReason) -> None:

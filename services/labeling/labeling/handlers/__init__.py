@@ -29,6 +29,7 @@ HANDLERS: dict[type, Callable[..., list[Message]]] = {
     messages.AppendDraft: labels.append_draft,
     messages.BeginUpload: labels.begin_upload,
     messages.SubmitLabel: labels.submit_label,
+    messages.SaveVersion: labels.save_version,
     messages.ImportLabel: labels.import_label,
     messages.ReportCase: labels.report_case,
     # asked by the service's own workers

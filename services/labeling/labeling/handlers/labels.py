@@ -10,10 +10,12 @@ from labeling.domain.messages import (
     ImportLabel,
     LabelSubmitted,
     ReportCase,
+    SaveVersion,
     SubmitLabel,
     UploadSwept,
 )
 from labeling.domain.model import Action, DraftEntry, HistoryEntry, LabelVersion, Report
+from labeling.domain.task import Task
 from labeling.domain.vocabulary import LabelSource, Reading
 from labeling.ports import Clock, UnitOfWork, case_of, project_of, task_of
 from radloop.errors import Busy, Conflict, Invalid
@@ -69,15 +71,7 @@ def submit_label(command: SubmitLabel, uow: UnitOfWork, clock: Clock) -> list[Me
     if known is not None and known.reader == me:
         return []
     task = task_of(command.task_id, uow)
-    case = case_of(task.case_id, uow)
-    if command.started_from_model and task.blind(case):
-        raise Invalid(
-            "blind",
-            expected="started_from_model false: this task shows no proposal",
-            got="true",
-            do="send what is true; the label itself was not stored",
-        )
-    offered = task.offered_prediction(case)
+    prediction_id = _prediction_of(task, command, uow)
     label = task.submit(
         command.lease_id,
         me,
@@ -87,12 +81,37 @@ def submit_label(command: SubmitLabel, uow: UnitOfWork, clock: Clock) -> list[Me
         segments=command.segments,
         project_version=command.project_version,
         started_from_model=command.started_from_model,
-        prediction_id=offered if offered and uow.predictions.get(offered) else "",
+        prediction_id=prediction_id,
         active_time_s=command.active_time_s,
     )
     uow.tasks.save(task)
     uow.audit(command.reader.subject, "label-submitted", label.label_version_id)
     return [_keep(label, Action.SUBMITTED, uow)]
+
+
+def save_version(command: SaveVersion, uow: UnitOfWork, clock: Clock) -> list[Message]:
+    """Keep a label version on the way to an answer: the task and its lease stay, and nobody hears of it. Again: found made."""
+    me, known = command.reader.pseudonym, uow.labels.get(command.label_version_id)
+    if known is not None and known.reader == me:
+        return []
+    task = task_of(command.task_id, uow)
+    task.check_lease(command.lease_id, me, clock.now())
+    label = task.label(
+        command.label_version_id,
+        me,
+        clock.now(),
+        mask=command.mask,
+        segments=command.segments,
+        project_version=command.project_version,
+        started_from_model=command.started_from_model,
+        prediction_id=_prediction_of(task, command, uow),
+        active_time_s=command.active_time_s,
+        saved=True,
+    )
+    _end_upload(label, uow)
+    uow.labels.add(label)
+    uow.audit(command.reader.subject, "label-saved", label.label_version_id)
+    return []
 
 
 def import_label(command: ImportLabel, uow: UnitOfWork, clock: Clock) -> list[Message]:
@@ -140,7 +159,7 @@ def report_case(command: ReportCase, uow: UnitOfWork, clock: Clock) -> list[Mess
     me = command.reader.pseudonym
     uow.reports.add(Report(command.report_id, case.case_id, case.study_key, me, command.reason, command.note))
     uow.audit(command.reader.subject, "case-reported", case.case_id)
-    _tell(uow, case.case_id, clock.now(), Action.REPORTED, reader=me, detail=command.reason)
+    _tell(uow, case.case_id, clock.now(), Action.REPORTED, reader=me, detail=command.reason, note=command.note)
     return [
         EdgeCaseReported(
             report_id=command.report_id,
@@ -154,7 +173,21 @@ def report_case(command: ReportCase, uow: UnitOfWork, clock: Clock) -> list[Mess
     ]
 
 
-def _keep(label: LabelVersion, action: Action, uow: UnitOfWork) -> LabelSubmitted:
+def _prediction_of(task: Task, command: SubmitLabel | SaveVersion, uow: UnitOfWork) -> str:
+    """Return the prediction the reader was offered, empty for none; raise `Invalid` where they say to have seen what is blind."""
+    case = case_of(task.case_id, uow)
+    if command.started_from_model and task.blind(case):
+        raise Invalid(
+            "blind",
+            expected="started_from_model false: this task shows no proposal",
+            got="true",
+            do="send what is true; the label itself was not stored",
+        )
+    offered = task.offered_prediction(case)
+    return offered if offered and uow.predictions.get(offered) else ""
+
+
+def _end_upload(label: LabelVersion, uow: UnitOfWork) -> None:
     if not uow.uploads.end(label.mask.key):
         # It was swept in between, as if it were old: the clock was set forward, or the machine slept.
         raise Busy(
@@ -163,6 +196,10 @@ def _keep(label: LabelVersion, action: Action, uow: UnitOfWork) -> LabelSubmitte
             got="one that was taken for abandoned",
             do="send the label again",
         )
+
+
+def _keep(label: LabelVersion, action: Action, uow: UnitOfWork) -> LabelSubmitted:
+    _end_upload(label, uow)
     uow.labels.add(label)
     uow.arrived(f"label:{label.label_version_id}")
     _tell(
@@ -198,5 +235,6 @@ def _tell(
     task_id: str = "",
     label_version_id: str = "",
     detail: str = "",
+    note: str = "",
 ) -> None:
-    uow.history.add(HistoryEntry(case_id, at, action, reader, task_id, label_version_id, detail))
+    uow.history.add(HistoryEntry(case_id, at, action, reader, task_id, label_version_id, detail, note))

@@ -86,7 +86,7 @@ def skip_task(command: SkipTask, uow: UnitOfWork, clock: Clock) -> list[Message]
     task.skip(command.lease_id, me, clock.now(), command.reason)
     uow.tasks.save(task)
     uow.audit(command.reader.subject, "task-skipped", task.task_id)
-    _tell(task, Action.SKIPPED, uow, clock, reader=me, detail=command.reason)
+    _tell(task, Action.SKIPPED, uow, clock, reader=me, detail=command.reason, note=command.note)
     return []
 
 
@@ -118,7 +118,9 @@ def _take(task: Task, lease_id: str, reader: Reader, project: Project, uow: Unit
         _tell(task, Action.TAKEN, uow, clock, reader=reader.pseudonym)
 
 
-def _tell(task: Task, action: Action, uow: UnitOfWork, clock: Clock, *, reader: str, detail: str = "") -> None:
+def _tell(
+    task: Task, action: Action, uow: UnitOfWork, clock: Clock, *, reader: str, detail: str = "", note: str = ""
+) -> None:
     uow.history.add(
         HistoryEntry(
             case_id=task.case_id,
@@ -127,5 +129,6 @@ def _tell(task: Task, action: Action, uow: UnitOfWork, clock: Clock, *, reader: 
             reader=reader,
             task_id=task.task_id,
             detail=detail,
+            note=note,
         )
     )
