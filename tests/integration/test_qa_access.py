@@ -29,6 +29,7 @@ ASKED = {"params": {"project_id": "p"}}
 TABLE = {
     ("GET", "/v1/reviews"): in_project(*OVERSEERS, **ASKED),
     ("GET", "/v1/reviews/{review_id}"): in_project(*OVERSEERS),
+    ("GET", "/v1/reviews/{review_id}/agreement"): in_project(*OVERSEERS),
     ("POST", "/v1/reviews/{review_id}/return"): in_project(V, L, json={"comment": "again"}),
     ("POST", "/v1/reviews/{review_id}/approve"): in_project(V, L, json={}),
     # Somebody else's label: its reader would see what became of it.

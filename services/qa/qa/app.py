@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from qa.adapters.agreement import Agreements
 from qa.adapters.http import create_router
 from qa.adapters.masks import StoredMasks
 from qa.adapters.sql import QaSqlUnitOfWork
@@ -41,7 +42,7 @@ def build(settings: QaSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[create_router(Dispatcher(handlers, unit_of_work), unit_of_work)],
+        routers=[create_router(Dispatcher(handlers, unit_of_work), unit_of_work, Agreements(masks))],
         checks={"objects": partial(answers, objects)},
         workers=[Worker("checker", checker.step, settings.check_interval_s)],
     )

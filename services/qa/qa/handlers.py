@@ -28,6 +28,7 @@ from qa.domain.model import (
     LabelSource,
     LabelVersion,
     Outcome,
+    Pin,
     Project,
     Reading,
     Review,
@@ -37,7 +38,7 @@ from qa.domain.model import (
 from qa.domain.settlement import approval, request, returned, review_id_of, settle
 from qa.domain.verdict import Rules, Verdict, first_reading, judge, unusually_low
 from qa.ports import KnownCase, KnownPrediction, QaUnitOfWork
-from radloop.errors import Conflict, NotFound, NotYet
+from radloop.errors import Conflict, Invalid, NotFound, NotYet
 from radloop.messages import Message
 
 
@@ -267,15 +268,34 @@ def return_review(message: ReturnReview, uow: QaUnitOfWork) -> list[Message]:
     Raises
     ------
     NotFound
-        No such review, or it has no such label.
+        No such review, or it has no such label, or none that the comment could be pinned to.
+    Invalid
+        The comment is pinned to a place outside of the image.
     Conflict
         A label is with its reader already, or the review is decided.
     """
     review = _review(uow, message.review_id)
     label = _chosen(uow, review, message.label_version_id)
+    pin = message.pin
+    if pin is not None:
+        pin = replace(pin, label_version_id=pin.label_version_id or label.label_version_id)
+        _check_pin(uow, review, pin)
     uow.audit(message.reviewer, "return-label", label.label_version_id)
     uow.arrived(_case_token(review.case_id))
-    return _send_back(uow, review, label, Step.REVIEWER_RETURNS, (message.reason,), message.comment)
+    return _send_back(uow, review, label, Step.REVIEWER_RETURNS, (message.reason,), message.comment, pin)
+
+
+def _check_pin(uow: QaUnitOfWork, review: Review, pin: Pin) -> None:
+    _chosen(uow, review, pin.label_version_id)
+    case = uow.cases.get(review.case_id)
+    shape = case.geometry.shape if case else ()
+    if len(pin.index) != len(shape) or not all(0 <= at < size for at, size in zip(pin.index, shape, strict=True)):
+        raise Invalid(
+            "pin-outside",
+            expected=f"a voxel (i, j, k) below {tuple(shape)}",
+            got=str(tuple(pin.index)),
+            do="pin the comment to a slice of the case",
+        )
 
 
 def forget_study(message: StudyWithdrawn, uow: QaUnitOfWork) -> list[Message]:
@@ -312,9 +332,10 @@ def _send_back(
     step: Step,
     reasons: tuple[ReturnReason, ...],
     comment: str = "",
+    pin: Pin | None = None,
 ) -> list[Message]:
     uow.reviews.save(review.step(step))
-    uow.labels.save(replace(label, outcome=Outcome.RETURNED, returned_for=reasons, comment=comment))
+    uow.labels.save(replace(label, outcome=Outcome.RETURNED, returned_for=reasons, comment=comment, pin=pin))
     return [returned(label, reasons)]
 
 

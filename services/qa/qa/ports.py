@@ -1,7 +1,8 @@
 """What the handlers and workers of this service need from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from qa.domain.label import CaseGeometry
@@ -61,6 +62,34 @@ class ReaderScore:
     mean_agreement: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ListedReview:
+    """A review with what a queue shows of it.
+
+    Attributes
+    ----------
+    review : Review
+    created_at, changed_at : float
+        When its first label came, and when it took its last step; seconds since the epoch, 0 if unknown.
+    labels : tuple of LabelVersion
+        All of the review, in order of arrival.
+    """
+
+    review: Review
+    created_at: float
+    changed_at: float
+    labels: tuple[LabelVersion, ...]
+
+
+class Order(StrEnum):
+    """How reviews are listed."""
+
+    ID = "id"
+    NEWEST = "newest"
+    PRIORITY = "priority"
+    """What a reviewer can decide first, then what waits for a reader; of each, what waits longest."""
+
+
 class Projects(Protocol):
     """Versions of projects."""
 
@@ -116,8 +145,26 @@ class Reviews(Protocol):
         """Keep a review."""
         ...
 
-    def page(self, project_id: str, state: ReviewState | None, after: str, limit: int) -> Sequence[Review]:
-        """Return reviews of a project in order of id, those after ``after``."""
+    def listed(self, review_id: str) -> ListedReview | None:
+        """Return a review as a list shows it."""
+        ...
+
+    def page(
+        self,
+        project_id: str,
+        *,
+        states: Collection[ReviewState] = (),
+        search: str = "",
+        order: Order = Order.ID,
+        after: str = "",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[int, Sequence[ListedReview]]:
+        """Return how many reviews of a project there are, and a page of them.
+
+        ``states`` empty: in any. ``search``: beginning of the case's or the review's id. ``after``: only ids behind this one,
+        for who pages by id.
+        """
         ...
 
     def counts(self, project_id: str | None) -> dict[str, int]:

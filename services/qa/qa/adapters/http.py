@@ -4,6 +4,7 @@ Readings are blind: a reader sees what became of the own labels and nothing of a
 reviewers, leads, administrators and auditors of the project.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -11,14 +12,17 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from qa.domain.findings import Finding, ReturnReason
+from qa.adapters.agreement import Agreements
+from qa.adapters.views import label_view, listed_view, newest_of_each_task, outcome_view
+from qa.domain.findings import ReturnReason
 from qa.domain.messages import ApproveReview, ReturnReview
-from qa.domain.model import LabelVersion, Review, ReviewState
+from qa.domain.model import LabelVersion, Pin, Review, ReviewState
+from qa.ports import Order
 from radloop.auth import Principal, Role, pseudonym
 from radloop.dispatch import Dispatcher
-from radloop.errors import Forbidden, NotFound
+from radloop.errors import Forbidden, Invalid, NotFound
 from radloop.http import authenticated
 
 Caller = Annotated[Principal, Depends(authenticated)]
@@ -36,17 +40,29 @@ class Approve(BaseModel):
     label_version_id: str = ""
 
 
+class PinnedTo(BaseModel):
+    """Where in the image a comment belongs: a voxel (i, j, k), and the label that was looked at (empty: the one returned)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: tuple[StrictInt, StrictInt, StrictInt]
+    label_version_id: str = ""
+
+
 class Return(BaseModel):
-    """Body of a return."""
+    """Body of a return; without a label version the one of the pin is meant, else the newest of the review."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: ReturnReason = ReturnReason.REVIEWER
     comment: str = Field(default="", max_length=2000)
     label_version_id: str = ""
+    pin: PinnedTo | None = None
 
 
-def create_router(dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractContextManager[Any]]) -> APIRouter:
+def create_router(
+    dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractContextManager[Any]], agreements: Agreements
+) -> APIRouter:
     """Make the endpoints; ``unit_of_work(read_only=True)`` opens a query, ``unit_of_work()`` one that is audited."""
     router = APIRouter(prefix="/v1")
     read = partial(unit_of_work, read_only=True)
@@ -84,24 +100,33 @@ def create_router(dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractCo
 
     def shown(principal: Principal, review_id: str) -> dict[str, Any]:
         with read() as uow:
-            review, _ = visible_review(uow, principal, review_id)
-            labels = uow.labels.of_review(review_id)
-        return {**_review(review), "labels": [_label(label) for label in labels]}
+            visible_review(uow, principal, review_id)
+            listed = uow.reviews.listed(review_id)
+        return listed_view(listed, time.time()) | {"labels": [label_view(label) for label in listed.labels]}
 
     @router.get("/reviews")
     def list_reviews(
         principal: Caller,
         project_id: str,
-        state: ReviewState | None = None,
-        after: str = "",
+        state: Annotated[str, Query(description="One state or several, separated by commas.")] = "",
+        search: Annotated[str, Query(max_length=100, description="Beginning of the id of the case or review.")] = "",
+        order: Order = Order.ID,
+        after: Annotated[str, Query(description="In order of id: the last id of the page before.")] = "",
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
         limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = 100,
     ) -> dict[str, Any]:
-        """List the reviews of a project in order of id; ``after`` is the last id of the page before."""
+        """List the reviews of a project with what a queue shows; ``order=priority``: what a reviewer can decide comes first."""
+        states = _states(state)
+        if after and order is not Order.ID:
+            raise Invalid("page-unclear", expected="after in order of id, else offset", got=f"after and {order}")
         with read() as uow:
             require_in(uow, principal, project_id, *OVERSEERS)
-            reviews = uow.reviews.page(project_id, state, after, limit)
+            total, reviews = uow.reviews.page(
+                project_id, states=states, search=search, order=order, after=after, offset=offset, limit=limit
+            )
         viewed(principal, "reviews-listed", project_id)
-        return {"reviews": [_review(review) for review in reviews]}
+        now = time.time()
+        return {"total": total, "reviews": [listed_view(listed, now) for listed in reviews]}
 
     @router.get("/reviews/{review_id}")
     def get_review(principal: Caller, review_id: str) -> dict[str, Any]:
@@ -109,6 +134,32 @@ def create_router(dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractCo
         found = shown(principal, review_id)
         viewed(principal, "review-viewed", review_id)
         return found
+
+    @router.get("/reviews/{review_id}/agreement")
+    def get_agreement(
+        principal: Caller,
+        review_id: str,
+        label: Annotated[
+            list[str] | None, Query(max_length=10, description="Which labels; each task's newest.")
+        ] = None,
+    ) -> dict[str, Any]:
+        """Compare every two labels of a review, and each with the model's answer, segment by segment."""
+        with read() as uow:
+            review, _ = visible_review(uow, principal, review_id)
+            labels = uow.labels.of_review(review_id)
+            known = uow.cases.prediction(review.prediction_id) if review.prediction_id else None
+            prediction = known or uow.cases.newest_prediction(review.case_id, review.round_id)
+        chosen = (
+            [one for one in labels if one.label_version_id in label] if label else newest_of_each_task(tuple(labels))
+        )
+        if label and len(chosen) != len(set(label)):
+            raise NotFound("label-unknown", expected="label versions of this review", got="another id among them")
+        viewed(principal, "agreement-viewed", review_id)
+        return {
+            "labels": [one.label_version_id for one in chosen],
+            "prediction_id": prediction.prediction_id if prediction else "",
+            "pairs": agreements.of(chosen, prediction),
+        }
 
     @router.post("/reviews/{review_id}/approve")
     def approve(principal: Caller, review_id: str, body: Approve) -> dict[str, Any]:
@@ -122,14 +173,14 @@ def create_router(dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractCo
 
     @router.post("/reviews/{review_id}/return")
     def send_back(principal: Caller, review_id: str, body: Return) -> dict[str, Any]:
-        """Send a label of a review back to its reader; the comment stays at the site."""
+        """Send a label of a review back to its reader; the comment, and where it is pinned, stay at the site."""
         with read() as uow:
             review, decider = visible_review(uow, principal, review_id)
             labels = uow.labels.of_review(review_id)
         _require_decider(decider, review, labels)
-        dispatcher.dispatch(
-            ReturnReview(review_id, body.label_version_id, body.reason, body.comment, principal.subject)
-        )
+        wanted = body.label_version_id or (body.pin.label_version_id if body.pin else "")
+        pin = Pin(body.pin.index, body.pin.label_version_id) if body.pin else None
+        dispatcher.dispatch(ReturnReview(review_id, wanted, body.reason, body.comment, principal.subject, pin))
         return shown(principal, review_id)
 
     @router.get("/labels/{label_version_id}")
@@ -143,8 +194,7 @@ def create_router(dispatcher: Dispatcher, unit_of_work: Callable[..., AbstractCo
         if label.reader != pseudonym(principal.subject):
             principal.require(label.project_id, *OVERSEERS)
         viewed(principal, "outcome-viewed", label_version_id)
-        own = _label(label)
-        return {name: own[name] for name in ("label_version_id", "outcome", "returned_for", "comment", "findings")}
+        return outcome_view(label)
 
     @router.get("/readers")
     def list_readers(principal: Caller, project_id: str) -> dict[str, Any]:
@@ -178,43 +228,8 @@ def _require_decider(principal: Principal, review: Review, labels: list[LabelVer
         )
 
 
-def _review(review: Review) -> dict[str, Any]:
-    return {
-        "review_id": review.review_id,
-        "project_id": review.project_id,
-        "case_id": review.case_id,
-        "study_key": review.study_key,
-        "task_id": review.task_id,
-        "state": review.state,
-        "doubts": list(review.doubts),
-        "approved_label": review.approved_label,
-        "round_id": review.round_id,
-        "sequence": review.sequence,
-    }
-
-
-def _label(label: LabelVersion) -> dict[str, Any]:
-    return {
-        "label_version_id": label.label_version_id,
-        "task_id": label.task_id,
-        "reader": label.reader,
-        "source": label.source,
-        "reading": label.reading,
-        "attempt": label.attempt,
-        "outcome": label.outcome,
-        "returned_for": list(label.returned_for),
-        "comment": label.comment,
-        "findings": [_finding(item) for item in label.findings],
-        "prediction_dice": {score.name: score.value for score in label.prediction_dice},
-        "agreement": {score.name: score.value for score in label.agreement},
-        "mean_agreement": label.mean_agreement,
-    }
-
-
-def _finding(item: Finding) -> dict[str, Any]:
-    return {
-        "reason": item.reason,
-        "severity": item.severity,
-        "segment": item.segment,
-        "numbers": {score.name: score.value for score in item.numbers},
-    }
+def _states(text: str) -> tuple[ReviewState, ...]:
+    try:
+        return tuple(ReviewState(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise Invalid("state-unknown", expected=f"some of {', '.join(ReviewState)}", got="another") from error

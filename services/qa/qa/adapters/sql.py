@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from qa.adapters import tables
 from qa.domain.measurement import Measurement, Population
 from qa.domain.model import LabelVersion, Outcome, Project, Review, ReviewState
-from qa.ports import KnownCase, KnownPrediction, ReaderScore
+from qa.ports import KnownCase, KnownPrediction, ListedReview, Order, ReaderScore
 from radloop.messages import Envelope
 from radloop.references import Split
 from radloop.sql import SqlUnitOfWork, upsert
@@ -23,6 +23,27 @@ POPULATION_LIMIT = 500
 _PROJECT, _REVIEW, _LABEL = TypeAdapter(Project), TypeAdapter(Review), TypeAdapter(LabelVersion)
 _CASE, _PREDICTION = TypeAdapter(KnownCase), TypeAdapter(KnownPrediction)
 _MEASUREMENT = TypeAdapter(Measurement)
+
+
+_QUEUE = (
+    ReviewState.HELD_FOR_REVIEWER,
+    ReviewState.AWAITING_ADJUDICATION,
+    ReviewState.AWAITING_SECOND,
+    ReviewState.RETURNED,
+    ReviewState.CHECKING,
+)
+"""What comes first in order of priority; decided reviews come last."""
+
+_OF_REVIEW = tables.reviews.c
+_ORDERS = {
+    Order.ID: (_OF_REVIEW.review_id,),
+    Order.NEWEST: (_OF_REVIEW.created_at.desc(), _OF_REVIEW.review_id),
+    Order.PRIORITY: (
+        sa.case({state.value: place for place, state in enumerate(_QUEUE)}, value=_OF_REVIEW.state, else_=len(_QUEUE)),
+        _OF_REVIEW.created_at,
+        _OF_REVIEW.review_id,
+    ),
+}
 
 
 def _text(adapter: TypeAdapter[Any], value: Any) -> str:
@@ -122,25 +143,71 @@ class SqlReviews(_Repository):
         return self._documents(query, _REVIEW)
 
     def save(self, review: Review) -> None:
-        """Keep a review."""
+        """Keep a review, with when it changed and, the first time, when it began."""
+        now, columns = time.time(), self._table.c
+        changing = {
+            "state": review.state.value,
+            "prediction_id": review.prediction_id,
+            "changed_at": now,
+            "document": _text(_REVIEW, review),
+        }
+        changed = self._connection.execute(
+            self._table.update().where(columns.review_id == review.review_id).values(**changing)
+        )
+        if changed.rowcount:
+            return
         values = {
             "review_id": review.review_id,
             "project_id": review.project_id,
             "case_id": review.case_id,
             "study_key": review.study_key,
-            "state": review.state.value,
-            "prediction_id": review.prediction_id,
-            "document": _text(_REVIEW, review),
+            "created_at": now,
         }
-        upsert(self._connection, self._table, values, keys=("review_id",))
+        self._connection.execute(self._table.insert().values(**values, **changing))
 
-    def page(self, project_id: str, state: ReviewState | None, after: str, limit: int) -> Sequence[Review]:
-        """Return reviews of a project in order of id, those after ``after``."""
+    def listed(self, review_id: str) -> ListedReview | None:
+        """Return a review as a list shows it."""
+        rows = self._connection.execute(sa.select(self._table).where(self._table.c.review_id == review_id)).all()
+        return next(iter(self._listed(rows)), None)
+
+    def page(
+        self,
+        project_id: str,
+        *,
+        states: Collection[ReviewState] = (),
+        search: str = "",
+        order: Order = Order.ID,
+        after: str = "",
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[int, Sequence[ListedReview]]:
+        """Return how many reviews of a project there are, and a page of them."""
         columns = self._table.c
-        query = sa.select(columns.document).where(columns.project_id == project_id, columns.review_id > after)
-        if state is not None:
-            query = query.where(columns.state == state.value)
-        return self._documents(query.order_by(columns.review_id).limit(limit), _REVIEW)
+        where = [columns.project_id == project_id]
+        if states:
+            where.append(columns.state.in_([state.value for state in states]))
+        if search:
+            begins = [column.startswith(search, autoescape=True) for column in (columns.case_id, columns.review_id)]
+            where.append(sa.or_(*begins))
+        total = self._connection.execute(sa.select(sa.func.count()).select_from(self._table).where(*where)).scalar_one()
+        query = sa.select(self._table).where(*where, columns.review_id > after).order_by(*_ORDERS[order])
+        return total, self._listed(self._connection.execute(query.offset(offset).limit(limit)).all())
+
+    def _listed(self, rows: Sequence[Any]) -> list[ListedReview]:
+        """Read rows of reviews, with all their labels in one query."""
+        columns = tables.labels.c
+        query = sa.select(columns.review_id, columns.document).where(
+            columns.review_id.in_([row.review_id for row in rows])
+        )
+        labels: dict[str, list[LabelVersion]] = {row.review_id: [] for row in rows}
+        for row in self._connection.execute(query.order_by(columns.number)):
+            labels[row.review_id].append(_LABEL.validate_json(row.document))
+        return [
+            ListedReview(
+                _REVIEW.validate_json(row.document), row.created_at, row.changed_at, tuple(labels[row.review_id])
+            )
+            for row in rows
+        ]
 
     def counts(self, project_id: str | None) -> dict[str, int]:
         """Return how many reviews stand in each state."""

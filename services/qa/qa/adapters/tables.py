@@ -47,6 +47,8 @@ reviews = sa.Table(
     sa.Column("study_key", sa.String(100), nullable=False, index=True),
     sa.Column("state", sa.String(40), nullable=False, index=True),
     sa.Column("prediction_id", sa.String(100), nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False, server_default="0", index=True),
+    sa.Column("changed_at", sa.Float, nullable=False, server_default="0"),
     sa.Column("document", sa.Text, nullable=False),
 )
 

@@ -6,7 +6,7 @@ from qa.domain.agreement import SegmentAgreement
 from qa.domain.examination import Examination
 from qa.domain.findings import ReturnReason
 from qa.domain.label import Segment
-from qa.domain.model import LabelSource, Member, Reading, ReadingPolicy
+from qa.domain.model import LabelSource, Member, Pin, Reading, ReadingPolicy
 from radloop.messages import Message
 from radloop.references import Arm, ObjectRef, Score, SegmentStatus, Split
 
@@ -130,13 +130,14 @@ class ApproveReview(Message):
 
 @dataclass(frozen=True, slots=True)
 class ReturnReview(Message):
-    """A reviewer sends a label of a review back to its reader."""
+    """A reviewer sends a label of a review back to its reader, with a comment that may be pinned to a voxel."""
 
     review_id: str
     label_version_id: str
     reason: ReturnReason
     comment: str
     reviewer: str
+    pin: Pin | None = None
 
 
 # Said -----------------------------------------------------------------------------------------------------------------

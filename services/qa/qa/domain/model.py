@@ -233,6 +233,22 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """Where in an image a reviewer's comment belongs.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Voxel (i, j, k) of the case, from 0; k is the slice.
+    label_version_id : str
+        The label that was looked at; empty while it is not decided, for the one that goes back.
+    """
+
+    index: tuple[int, int, int]
+    label_version_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelVersion:
     """A submitted label inside its review. Fields up to ``attempt`` are those of the event.
 
@@ -253,6 +269,8 @@ class LabelVersion:
         Why it went back.
     comment : str
         A reviewer's words to its reader; they never leave the site's store.
+    pin : Pin or None
+        Where in the image the comment belongs.
     """
 
     label_version_id: str
@@ -277,3 +295,4 @@ class LabelVersion:
     mean_agreement: float | None = None
     returned_for: tuple[ReturnReason, ...] = ()
     comment: str = ""
+    pin: Pin | None = None
