@@ -213,8 +213,8 @@ def _print_next(out: Console, layout: Layout, *, again: bool) -> None:
         )
     lines += [
         "Type next:",
-        f"  {command} up {data}                    the same platform, with all of this in it; then, in another terminal:",
-        "  http://127.0.0.1:8080/labeling/       the reading room, where its cases are read; open the address that up prints first",
+        f"  {command} up {data}                    the same platform, with all of this in it: open the address it prints, then",
+        "  http://127.0.0.1:8080/labeling/       the reading room, where its cases are read; and in another terminal:",
         f"  {command} models list {data}",
         f"  {command} dataset list {data}",
         f"  {command} events tail --topic label-approved --from-start --no-follow {data}",

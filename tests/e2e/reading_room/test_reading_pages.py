@@ -61,7 +61,7 @@ def serious(page) -> list[str]:
         (READER, None, f"instructions/{PROJECT}", "The border between them"),
         (READER, None, "task", "Submit"),
         (REVIEWER, None, f"reviews/{PROJECT}", "Reviews"),
-        (LEAD, None, f"worklist/{PROJECT}", "Next case"),
+        (LEAD, None, f"worklist/{PROJECT}", "Team"),
         ("erik", ADMIN, "operator", "Quarantined"),
         ("erik", ADMIN, "audit", "Audit"),
     ],
@@ -103,6 +103,8 @@ def test_who_is_nobody_is_asked_to_sign_in(site, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
     page.goto(f"{site.url}/labeling/")
+    page.get_by_role("link", name="Sign in").wait_for()
+    page.get_by_text("The platform runs on one machine").click()
     page.get_by_text("radloop token --browser").wait_for()
     assert serious(page) == []
     context.close()

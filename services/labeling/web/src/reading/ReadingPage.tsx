@@ -3,6 +3,7 @@
 import { createRef, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { instructions as loadInstructions, nextTask } from "../api/calls";
 import type { Me } from "../api/types";
+import { useApp } from "../app/context";
 import { type KeyAction, useKeys } from "../app/keys";
 import { ReportDialog, SkipDialog, SubmitDialog, TroubleDialog, UnsentDialog, VersionsDialog } from "./dialogs";
 import { PLANES } from "./geometry";
@@ -71,6 +72,11 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
   }, [room]);
 
   const ready = room.stage === "ready" && room.volume !== null;
+  const { setProject } = useApp();
+  const project = room.task?.project_id;
+  useEffect(() => {
+    if (project) setProject(project);
+  }, [project, setProject]);
   useEffect(() => {
     if (!ready || room.views) return;
     const views = new Views(
@@ -340,7 +346,7 @@ function useActions(room: ReadingRoom, { submit, setOpen, onLeave, showInstructi
   const others = room.others.slice(0, OTHER_KEYS.length).map((other, n) => ({
     keys: `Alt+${OTHER_KEYS[n]}`, label: `Take this segment of ${other.title}`, group: "Readers", when: edit, run: () => room.takeFrom(other, room.activeValue),
   }));
-  const active = () => room.segments.find((segment) => segment.value === room.activeValue)!;
+  const active = () => room.active!;
   return [
     { keys: "Ctrl+Enter", label: "Submit, and take the next case", group: "Case", when: edit, run: submit },
     { keys: "Ctrl+S", label: "Save a version", group: "Case", when: edit, inFields: true, run: () => void room.save() },
@@ -377,7 +383,8 @@ function useActions(room: ReadingRoom, { submit, setOpen, onLeave, showInstructi
     { keys: "Shift+L", label: "Lock or unlock it", group: "Segments", when: ready, run: set(() => (active().locked = !active().locked)) },
     { keys: "Shift+V", label: "Show or hide it", group: "Segments", when: ready, run: set(() => (active().visible = !active().visible)) },
     { keys: "Q", label: "Show or hide all labels", group: "Segments", when: ready, run: set(() => (room.labelsShown = !room.labelsShown)) },
-    { keys: "J", label: "Outlines only", group: "Segments", when: ready, run: set(() => (room.outlineOnly = !room.outlineOnly)) },
+    { keys: "J", label: "Its outline only", group: "Segments", when: ready, run: () => room.active && room.toggleOutline([room.active]) },
+    { keys: "Shift+J", label: "Outlines of all", group: "Segments", when: ready, run: () => room.toggleOutline(room.segments) },
     { keys: "ArrowUp", label: "Slice before", group: "Image", repeat: true, when: ready, run: scroll(-1) },
     { keys: "ArrowDown", label: "Slice after", group: "Image", repeat: true, when: ready, run: scroll(1) },
     { keys: "PageUp", label: "Ten slices before", group: "Image", repeat: true, when: ready, run: scroll(-10) },
@@ -398,6 +405,7 @@ function useActions(room: ReadingRoom, { submit, setOpen, onLeave, showInstructi
     { keys: "0", label: "Automatic window", group: "Image", when: ready, run: () => room.setWindow(room.frames!.window.center, room.frames!.window.width) },
     ...presets,
     { keys: "Shift+X", label: "Show the crosshair", group: "Image", when: ready, run: set(() => (room.showCrosshair = !room.showCrosshair)) },
+    { keys: "Shift+C", label: "Next channel", group: "Image", when: (room.frames?.channels ?? 1) > 1, run: () => void room.showChannel((room.channel + 1) % room.frames!.channels) },
     { keys: ",", label: "Phase before", group: "Image", repeat: true, when: (room.frames?.phase_count ?? 1) > 1, run: () => void room.showPhase(room.phase - 1) },
     { keys: ".", label: "Phase after", group: "Image", repeat: true, when: (room.frames?.phase_count ?? 1) > 1, run: () => void room.showPhase(room.phase + 1) },
     { keys: "K", label: "Play the phases", group: "Image", when: (room.frames?.phase_count ?? 1) > 1, run: () => void room.play() },

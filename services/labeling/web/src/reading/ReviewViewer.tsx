@@ -94,16 +94,11 @@ function Planes(props: { room: ReviewRoom; cells: { name: PlaneName; title: stri
       refs.map(({ element, overlay }, n) => ({ name: cells[n].name, element: element.current!, overlay: overlay.current! })),
       (plane) => painters.get(plane.id)?.draw(room.scene(plane)),
     );
-    room.views = views;
-    room.activePlane = views.planes[0];
-    for (const plane of views.planes) if (room.crosshair) plane.setSlice(room.crosshair[plane.view.axis]);
-    void views.show(room.volume!.volumeId, room.window).then(room.changed);
-    room.changed();
+    void room.show(views);
     const watch = new ResizeObserver(() => views.resize());
     for (const { element } of refs) watch.observe(element.current!);
     return () => {
       watch.disconnect();
-      room.views = null;
       views.destroy();
     };
   }, [room, refs, cells, sideBySide, painters]);

@@ -186,7 +186,11 @@ function register(): void {
     const found = parse(imageId);
     const stop = new AbortController();
     const promise = found
-      ? fetchValues(found.frames, found.k, stop.signal).then((values) => imageOf(imageId, found.frames, values))
+      ? fetchValues(found.frames, found.k, stop.signal).then(
+          (values) => imageOf(imageId, found.frames, values),
+          // The case was closed: nobody waits for the slice any more, and nobody would hear that it failed.
+          (error) => (stop.signal.aborted ? new Promise(() => {}) : Promise.reject(error)),
+        )
       : Promise.reject(new Error("the case was closed"));
     return { promise: promise as never, cancelFn: () => stop.abort() };
   });
@@ -221,6 +225,16 @@ export class StreamedVolume {
   async open(firstSlice: number): Promise<void> {
     eventTarget.addEventListener(Enums.Events.IMAGE_LOADED, this.listener);
     eventTarget.addEventListener(Enums.Events.IMAGE_LOAD_FAILED, this.failure);
+    await this.make(firstSlice);
+  }
+
+  /** Make the volume anew from the slices that are here: its texture went with the engine that drew it. */
+  async renew(): Promise<void> {
+    cache.removeVolumeLoadObject(this.volumeId);
+    await this.make(0);
+  }
+
+  private async make(firstSlice: number): Promise<void> {
     const volume = (await volumeLoader.createAndCacheVolume(this.volumeId, { imageIds: this.ids })) as unknown as {
       load: () => void;
     };
@@ -263,4 +277,58 @@ export class StreamedVolume {
     this.progress.failed++;
     this.onProgress(this.progress);
   }
+}
+
+/** Make a volume of values that came in one piece: i fastest, of the frames' geometry; returns its id. */
+export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtype: string): string {
+  const kinds: Record<string, (data: ArrayBuffer) => Int16Array | Uint16Array | Uint8Array | Float32Array> = {
+    int16: (bytes) => new Int16Array(bytes),
+    uint16: (bytes) => new Uint16Array(bytes),
+    uint8: (bytes) => new Uint8Array(bytes),
+    float32: (bytes) => new Float32Array(bytes),
+  };
+  const kind = kinds[dtype];
+  if (!kind) throw new Error(`expected a channel of ${Object.keys(kinds).join(", ")}, got ${dtype || "no word of its type"}`);
+  const axes = [0, 1, 2].map((axis) => column(frames.affine_lps, axis));
+  const volumeId = `radloop-local:${key}`;
+  if (cache.getVolume(volumeId)) return volumeId;
+  volumeLoader.createLocalVolume(volumeId, {
+    scalarData: kind(data),
+    dimensions: frames.shape,
+    spacing: frames.spacing_mm,
+    origin: toWorld(frames.affine_lps, [0, 0, 0]),
+    direction: axes.flatMap((axis) => scaled(axis, 1 / length(axis))) as never,
+    metadata: {
+      BitsAllocated: kind(new ArrayBuffer(0)).BYTES_PER_ELEMENT * 8,
+      BitsStored: kind(new ArrayBuffer(0)).BYTES_PER_ELEMENT * 8,
+      SamplesPerPixel: 1,
+      HighBit: kind(new ArrayBuffer(0)).BYTES_PER_ELEMENT * 8 - 1,
+      PhotometricInterpretation: "MONOCHROME2",
+      PixelRepresentation: dtype === "int16" ? 1 : 0,
+      Modality: frames.modality,
+      ImageOrientationPatient: [...scaled(axes[0], 1 / length(axes[0])), ...scaled(axes[1], 1 / length(axes[1]))],
+      PixelSpacing: [frames.spacing_mm[1], frames.spacing_mm[0]],
+      FrameOfReferenceUID: frames.study_instance_uid,
+      Columns: frames.columns,
+      Rows: frames.rows,
+      voiLut: [],
+      VOILUTFunction: "LINEAR",
+      SeriesInstanceUID: frames.series_instance_uid,
+    } as never,
+  } as never);
+  return volumeId;
+}
+
+export function removeLocal(volumeId: string): void {
+  if (cache.getVolume(volumeId)) cache.removeVolumeLoadObject(volumeId);
+}
+
+/** A window from the 1st to the 99th percentile of a volume's values, taken from every so many of them. */
+export function automaticWindow(volumeId: string): { center: number; width: number } {
+  const manager = cache.getVolume(volumeId)?.voxelManager as unknown as { getCompleteScalarDataArray(): ArrayLike<number> };
+  const all = manager.getCompleteScalarDataArray();
+  const step = Math.max(1, Math.floor(all.length / 20_000));
+  const some = Float64Array.from({ length: Math.ceil(all.length / step) }, (_, n) => all[n * step]).sort();
+  const [low, high] = [some[Math.floor(some.length * 0.01)], some[Math.ceil(some.length * 0.99) - 1]];
+  return { center: (low + high) / 2, width: Math.max(1e-6, high - low) };
 }

@@ -8,6 +8,8 @@ export interface SegmentStyle {
   value: number;
   color: string;
   visible: boolean;
+  /** Of its inside, 0..1; its edge is always seen. */
+  opacity: number;
 }
 
 /** A label map shown as lines: the model's, or another reader's. */
@@ -30,8 +32,6 @@ export interface Scene {
   labels: LabelVolume | null;
   segments: SegmentStyle[];
   activeValue: number;
-  opacity: number;
-  outlineOnly: boolean;
   ghosts: Ghost[];
   heat: LabelVolume | null;
   /** Places of doubt, the chosen one first. */
@@ -127,7 +127,7 @@ export class OverlayPainter {
 
   private drawLabels(context: CanvasRenderingContext2D, scene: Scene): void {
     const labels = scene.labels!;
-    const style = JSON.stringify([scene.segments, scene.opacity, scene.outlineOnly, scene.activeValue]);
+    const style = JSON.stringify([scene.segments, scene.activeValue]);
     const same =
       !scene.heat && this.drawn && this.drawn.labels === labels && this.drawn.revision === labels.revision &&
       this.drawn.slice === this.view.slice && this.drawn.style === style;
@@ -139,7 +139,7 @@ export class OverlayPainter {
       for (const segment of scene.segments) {
         if (!segment.visible) continue;
         const color = rgb(segment.color);
-        fill[segment.value] = scene.outlineOnly ? 0 : packed(color, scene.opacity);
+        fill[segment.value] = packed(color, segment.opacity);
         line[segment.value] = packed(color, segment.value === scene.activeValue ? 1 : 0.8);
       }
       const { image, words } = this.pixels();

@@ -177,11 +177,13 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
           );
         })}
       </ul>
-      <label className="tool-row">
-        Opacity
-        <input type="range" min={0} max={100} value={Math.round(room.opacity * 100)} onChange={(event) => { room.opacity = Number(event.target.value) / 100; room.changed(); }} />
-        <output>{Math.round(room.opacity * 100)} %</output>
-      </label>
+      {room.active && (
+        <label className="tool-row">
+          Opacity of {room.active.name}
+          <input type="range" min={0} max={100} value={Math.round(room.active.opacity * 100)} onChange={(event) => { room.active!.opacity = Number(event.target.value) / 100; room.changed(); }} />
+          <output>{Math.round(room.active.opacity * 100)} %</output>
+        </label>
+      )}
       <div className="button-row">
         <button type="button" disabled={!room.mayEdit} onClick={() => void room.operate("interpolate", "Interpolate")} title="Between the slices that are painted (I)">Interpolate</button>
         <button type="button" disabled={!room.mayEdit} onClick={() => void room.operate("smooth", "Smooth")} title="Smooth the surface (S)">Smooth</button>
@@ -313,6 +315,15 @@ export function ImagePanel({ room }: { room: ReadingRoom }) {
       <p className="side-hint">
         Window {round(room.window.center)} / {round(room.window.width)} {frames.quantity}
       </p>
+      {frames.channels > 1 && (
+        <div className="button-row" role="group" aria-label="Channel">
+          {Array.from({ length: frames.channels }, (_, n) => (
+            <button key={n} type="button" aria-pressed={room.channel === n} onClick={() => void room.showChannel(n)} title="Next channel (Shift+C)">
+              Channel {n + 1}
+            </button>
+          ))}
+        </div>
+      )}
       {frames.phase_count > 1 && (
         <div className="tool-row">
           <button type="button" aria-pressed={room.playing} aria-label="Play the phases, key K" onClick={() => void room.play()}>{room.playing ? "❚❚" : "▶"}</button>

@@ -30,7 +30,7 @@ export function disagreement(maps: readonly LabelVolume[]): LabelVolume | null {
 }
 
 export class ReviewRoom implements PlaneHost {
-  readonly tool = "pan";
+  readonly tool = "point";
   readonly radiusMm = 0;
   window = { center: 0, width: 1 };
   frames: Frames | null = null;
@@ -88,6 +88,7 @@ export class ReviewRoom implements PlaneHost {
       this.volume = new StreamedVolume(`review/${this.caseId}`, frames, this.changed);
       await this.volume.open(Math.floor(frames.slices.length / 2));
       this.stage = "ready";
+      this.onCrosshair(this.crosshair);
     } catch (error) {
       this.failure = error as Error;
       this.stage = "failed";
@@ -96,8 +97,18 @@ export class ReviewRoom implements PlaneHost {
   }
 
   close(): void {
-    this.views?.destroy();
     this.volume?.close();
+  }
+
+  /** Draw in other elements from now on. */
+  async show(views: Views): Promise<void> {
+    if (this.views) await this.volume!.renew();
+    this.views = views;
+    this.activePlane = views.planes[0];
+    for (const plane of views.planes) if (this.crosshair) plane.setSlice(this.crosshair[plane.view.axis]);
+    this.changed();
+    await views.show(this.volume!.volumeId, this.window);
+    this.changed();
   }
 
   get showsModel(): boolean {
@@ -157,10 +168,8 @@ export class ReviewRoom implements PlaneHost {
     const alone = this.sideBySide ? this.shown[Number(plane.id)] : undefined;
     return {
       labels: alone?.labels ?? null,
-      segments: this.segments.map(({ value, color }) => ({ value, color, visible: true })),
+      segments: this.segments.map(({ value, color }) => ({ value, color, visible: true, opacity: 0.35 })),
       activeValue: 0,
-      opacity: 0.35,
-      outlineOnly: false,
       ghosts: this.sideBySide ? [] : this.shown.map(({ labels, color, model }) => ({ labels, color, dashed: model })),
       heat: this.showDifference ? this.difference : null,
       marks: [],

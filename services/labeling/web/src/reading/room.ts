@@ -5,7 +5,7 @@ import { Problem } from "../api/http";
 import type { Doubt, Frames, Me, Segment, Task } from "../api/types";
 import { ActiveTime } from "./activity";
 import { copyPlane, fill, paintInside, paintWay, replaceAll, replaceSegment, voxelMl } from "./brushes";
-import { StreamedVolume } from "./frames";
+import { automaticWindow, localVolume, removeLocal, StreamedVolume } from "./frames";
 import { clampIndex } from "./geometry";
 import { type AbsentChange, type Edit, EditHistory, type Entry } from "./history";
 import { DraftJournal, inBrowser, type Unsent } from "./journal";
@@ -42,6 +42,7 @@ export interface Other {
 
 const OTHER_COLORS = ["#4cc9f0", "#f72585", "#b8f35a", "#ffd166"];
 const MODEL_COLOR = "#ffffff";
+const OPACITY = 0.35;
 const TIME_EVERY_S = 20;
 /** Voxels above which the browser is warned before it loads: 4 bytes a voxel and more are needed in memory and on the GPU. */
 const LARGE_VOXELS = 300_000_000;
@@ -103,8 +104,6 @@ export class ReadingRoom implements PlaneHost {
   onlyBackground = false;
   through = false;
   activeValue = 1;
-  opacity = 0.35;
-  outlineOnly = false;
   labelsShown = true;
   crosshair: Index3 | null = null;
   showCrosshair = true;
@@ -137,6 +136,7 @@ export class ReadingRoom implements PlaneHost {
   private leaseRefused = false;
   /** Volumes of the phases that were looked at, the case's own among them. */
   readonly volumes = new Map<number, StreamedVolume>();
+  private readonly channelIds = new Map<number, string>();
   version = 0;
 
   constructor(readonly taskId: string, readonly me: Me) {}
@@ -167,7 +167,7 @@ export class ReadingRoom implements PlaneHost {
       this.projectVersion = project.project_version;
       this.segments = [...project.segments]
         .sort((a, b) => a.value - b.value)
-        .map((segment) => ({ ...segment, visible: true, locked: false, volumeMl: 0 }));
+        .map((segment) => ({ ...segment, visible: true, locked: false, opacity: OPACITY, volumeMl: 0 }));
       this.activeValue = this.segments[0]?.value ?? 1;
       this.threshold = [frames.window.center, frames.window.center + frames.window.width / 2];
       this.radiusMm = Math.max(2 * frames.spacing_mm[0], 0.02 * Math.max(...frames.shape.map((n, axis) => n * frames.spacing_mm[axis])));
@@ -335,6 +335,7 @@ export class ReadingRoom implements PlaneHost {
     this.journal?.close();
     this.views?.destroy();
     for (const volume of this.volumes.values()) volume.close();
+    for (const id of this.channelIds.values()) removeLocal(id);
   }
 
   // --- what was not sent, and leases ----------------------------------------------------------------------------------
@@ -597,6 +598,17 @@ export class ReadingRoom implements PlaneHost {
     this.changed();
   }
 
+  get active(): SegmentState | undefined {
+    return this.segments.find((segment) => segment.value === this.activeValue);
+  }
+
+  /** Show only the edges of some segments, or their insides again. */
+  toggleOutline(segments: readonly SegmentState[]): void {
+    const filled = segments.some((segment) => segment.opacity > 0);
+    for (const segment of segments) segment.opacity = filled ? 0 : OPACITY;
+    this.changed();
+  }
+
   // --- deeds on a whole segment ---------------------------------------------------------------------------------------
 
   toggleAbsent(value: number): void {
@@ -759,6 +771,35 @@ export class ReadingRoom implements PlaneHost {
     this.changed();
   }
 
+  /** Show another channel of the case; what is painted belongs to all of them. */
+  async showChannel(channel: number): Promise<void> {
+    const { frames, views } = this;
+    if (!frames || !views || channel === this.channel || channel < 0 || channel >= frames.channels) return;
+    this.channel = channel;
+    this.changed();
+    try {
+      let id = this.volume!.volumeId;
+      if (channel > 0) {
+        if (!this.channelIds.has(channel)) {
+          this.busy = "Loading the channel …";
+          this.changed();
+          const { data, headers } = await calls.channelImage(this.taskId, channel);
+          this.channelIds.set(channel, localVolume(`${this.taskId}/channel-${channel}`, frames, data, headers.get("X-Dtype") ?? ""));
+        }
+        id = this.channelIds.get(channel)!;
+      }
+      // Channels are of different quantities: each is shown in its own automatic window.
+      const window = channel === 0 ? frames.window : automaticWindow(id);
+      this.window = { ...window };
+      if (this.channel === channel) await views.show(id, this.window);
+    } catch (error) {
+      this.notice = (error as Error).message;
+    } finally {
+      this.busy = null;
+    }
+    this.changed();
+  }
+
   get ownPhase(): boolean {
     return this.phase === this.frames?.phase;
   }
@@ -782,8 +823,6 @@ export class ReadingRoom implements PlaneHost {
       labels: this.labelsShown && this.ownPhase ? this.labels : null,
       segments: this.segments,
       activeValue: this.activeValue,
-      opacity: this.opacity,
-      outlineOnly: this.outlineOnly,
       ghosts: [
         ...(this.proposal && this.showProposal && this.ownPhase ? [{ labels: this.proposal, dashed: true }] : []),
         ...this.others.filter((other) => other.shown).map(({ labels, color, model }) => ({ labels, color, dashed: model })),
