@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labeling.domain.doubts import APART_MM, NEAR_MM, places_of_doubt
+from labeling.domain.doubts import APART_MM, NEAR_MM, in_levels, places_of_doubt
 
 SHAPE = (60, 50, 40)
 SPACING = (1.0, 1.0, 1.0)
@@ -81,3 +81,18 @@ def test_what_is_not_finite_hides_nothing():
     entropy = np.where(ball((30, 25, 20), 4), 0.6, np.nan).astype(np.float32)
     (place,) = places_of_doubt(entropy, ball((30, 25, 20), 6).astype(np.uint8), SPACING)
     assert place.index == (30, 25, 20)
+
+
+def test_levels_for_a_viewer():
+    entropy = (np.random.default_rng(4).random(SHAPE) * 0.69).astype(np.float32)
+    entropy[0, 0, :3] = np.nan, np.inf, -1.0
+    levels, nats_per_level = in_levels(entropy)
+    assert (levels.dtype, levels.max(), levels.flags.f_contiguous) == (np.uint8, 255, True)
+    assert list(levels[0, 0, :3]) == [0, 0, 0]
+    clean = np.where(np.isfinite(entropy), entropy, 0).clip(0)
+    assert np.abs(levels * nats_per_level - clean).max() <= nats_per_level / 2 * 1.01
+
+
+def test_levels_of_a_model_that_doubts_nothing():
+    levels, nats_per_level = in_levels(np.zeros(SHAPE, np.float32))
+    assert not levels.any() and nats_per_level > 0

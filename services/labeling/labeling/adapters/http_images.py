@@ -12,7 +12,7 @@ from labeling.adapters.api import Api
 from labeling.adapters.formats.compression import packed
 from labeling.adapters.formats.raw import raw_headers, write_raw, write_raw_image
 from labeling.adapters.frames import Frames, FramesView
-from labeling.domain.doubts import places_of_doubt
+from labeling.domain.doubts import in_levels, places_of_doubt
 from labeling.domain.labels import affine_of
 from labeling.domain.model import Case, Prediction
 from labeling.ports import case_of
@@ -116,11 +116,8 @@ def router(api: Api) -> APIRouter:
     def uncertainty(request: Request, principal: Who, task_id: str) -> Response:
         """Return the entropy of the model's answer, uint8: a value times the header X-Scale is in nats."""
         case, prediction = _offered(task_id, principal, "uncertainty-viewed")
-        entropy = _entropy(prediction)
-        highest = float(entropy.max(initial=0.0))
-        scale = (highest or 1.0) / 255
-        data = write_raw(np.rint(entropy / np.float32(scale)))
-        return _bytes(request, data, raw_headers(case) | {"X-Scale": repr(scale)})
+        levels, scale = in_levels(_entropy(prediction))
+        return _bytes(request, write_raw(levels), raw_headers(case) | {"X-Scale": repr(scale)})
 
     @routes.get("/tasks/{task_id}/doubts")
     def doubts(principal: Who, task_id: str) -> DoubtsView:
@@ -165,12 +162,11 @@ def router(api: Api) -> APIRouter:
         return case, prediction
 
     def _entropy(prediction: Prediction) -> np.ndarray:
-        """Return the map in nats, float32, shape ``(I, J, K)``."""
+        """Return the map in nats as it was stored, float, shape ``(I, J, K)``."""
         ref: ObjectRef | None = prediction.uncertainty
         try:
             if ref is not None:
-                array = read_nifti(api.objects.get(ref)).array
-                return np.clip(np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=0.0), 0.0, None)
+                return read_nifti(api.objects.get(ref)).array
         except NotFound:
             pass  # maps are kept for a while only
         raise NotFound("uncertainty-missing", expected="the map of the model's doubts", got="none", do="go on without")

@@ -44,6 +44,32 @@ class Doubt:
     segment: int
 
 
+def in_levels(entropy: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return a map as 256 levels for a viewer.
+
+    Parameters
+    ----------
+    entropy : numpy.ndarray
+        float, shape ``(I, J, K)``, in nats; what is not finite, or negative, counts as 0.
+
+    Returns
+    -------
+    levels : numpy.ndarray
+        uint8, the same shape, i fastest in memory; the highest entropy is 255.
+    nats_per_level : float
+        Above 0, also for a map of nothing but 0.
+    """
+    levels = np.empty(entropy.shape, np.uint8, order="F")
+    planes = range(entropy.shape[2])  # one by one: a whole map would be copied at each step
+    highest = max(float(np.where(np.isfinite(entropy[:, :, k]), entropy[:, :, k], 0).max(initial=0)) for k in planes)
+    nats_per_level = (highest if highest > 0 else 1.0) / 255
+    for k in planes:
+        plane = np.nan_to_num(entropy[:, :, k].astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        np.rint(np.maximum(plane, 0) / np.float32(nats_per_level), out=plane)
+        levels[:, :, k] = np.minimum(plane, 255)
+    return levels, nats_per_level
+
+
 def places_of_doubt(
     entropy: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float], limit: int = 20
 ) -> list[Doubt]:
