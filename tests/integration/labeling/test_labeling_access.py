@@ -62,9 +62,6 @@ ENDPOINTS = {
 # What roles for the whole site open beyond the table.
 SITE_WIDE = {("POST", "/v1/objects/sweep"): {S}, ("GET", "/v1/audit"): {S, A}}
 
-# What roles for the whole site open beyond the table.
-SITE_WIDE = {("POST", "/v1/objects/sweep"): {S}, ("GET", "/v1/audit"): {S, A}}
-
 PUBLIC = {
     # How one gets in and out; without a cookie there is nothing to refresh and nothing to forget.
     ("GET", "/session/sign-in"): 200,
@@ -127,24 +124,6 @@ def test_nobody_without_a_token_or_with_another_projects(site, ids, method, path
         assert response.json()["roles"] == {"*": [], "q": sorted(Role)} and response.json()["projects"] == []
         return
     assert (response.status_code, response.json()["error"]) == (403, "forbidden")
-
-
-@pytest.mark.parametrize("method, path", ENDPOINTS)
-def test_roles_for_the_whole_site_and_none(site, ids, method, path) -> None:
-    allowed, request = ENDPOINTS[method, path]
-    place = path.format(**ids)
-    for role in Role:
-        headers = site.headers(f"all-{role}", role, project="*")
-        response = site.http.request(method, place, headers=headers, **request)
-        may = role in SITE_WIDE.get((method, path), allowed)
-        assert response.status_code < 500
-        assert (response.status_code == 403) is not may or response.json()["error"] == "task-not-yours", role
-        if path.endswith(("/next", "/lease")) and method == "POST" and response.status_code == 200:
-            task = response.json()
-            path_of_lease = f"/v1/tasks/{task['task_id']}/lease"
-            site.http.delete(path_of_lease, params={"lease_id": task["lease"]["lease_id"]}, headers=headers)
-    nothing = site.http.request(method, place, headers=site.headers("nobody"), **request)
-    assert nothing.status_code == (200 if path == "/v1/me" else 403)
 
 
 @pytest.mark.parametrize("method, path", ENDPOINTS)
