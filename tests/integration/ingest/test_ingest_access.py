@@ -74,3 +74,21 @@ def test_a_forged_token_opens_nothing(site, ids) -> None:
             method, path.format(**ids), headers={"Authorization": "Bearer forged"}, **rule.request
         )
         assert answer.status_code == 401, path
+
+
+def test_uploads_and_looks_are_in_the_audit_trail(site, slice_of, file_of) -> None:
+    site.configure()
+    files = [("file", (f"{number}.dcm", file_of(slice_of(number)))) for number in range(3)]
+    (study,) = site.http.post("/v1/uploads", files=files).json()["studies"]
+    site.http.post("/v1/uploads", files={"file": ("b.dcm", b"none")})  # nothing came of it
+    site.settle()
+    ((case_id,),) = site.rows("SELECT case_id FROM cases")
+    for path in (f"/v1/cases/{case_id}", f"/v1/cases/{case_id}/volumes/0"):
+        assert site.http.get(path).status_code == 200
+        assert site.client(*EVERYBODY, project_id="q").get(path).status_code == 403
+    found = site.http.get("/v1/audit").json()["entries"]
+    assert [(each["subject"], each["action"], each["target"]) for each in found] == [
+        ("somebody", "upload", study),
+        ("somebody", "view-manifest", case_id),
+        ("somebody", "view", case_id),
+    ]

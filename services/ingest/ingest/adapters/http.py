@@ -1,7 +1,7 @@
 """The HTTP door: parse, check the role, build a command, dispatch it, answer. Paths are those of the service's page in docs."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,10 +94,17 @@ def make_router(
         project = project_of(project_id)
         return principal.with_members(project_id, project.members if project else ())
 
-    def audit(principal: Principal, action: str, target: str) -> None:
+    def audit(principal: Principal, action: str, *targets: str) -> None:
         with unit_of_work() as uow:
-            uow.audit(principal.subject, action, target)
+            for target in targets:
+                uow.audit(principal.subject, action, target)
             uow.commit()
+
+    def taken_in(principal: Principal, files: Iterable[bytes]) -> dict[str, Any]:
+        """Receive files; which studies somebody sent to is on record."""
+        found = receive_all(receiver, files).as_dict()
+        audit(principal, "upload", *found["studies"])
+        return found
 
     def uploader(principal: Asking) -> Principal:
         principal.require(SITE, Role.SITE_ADMIN, Role.PROJECT_LEAD)
@@ -121,13 +128,13 @@ def make_router(
     ) -> dict[str, Any]:
         """Take in a .dcm or .zip (multipart part `file`), or a folder of this machine (JSON, site administrator, loopback)."""
         if not isinstance(body, FolderUpload):
-            return receive_all(receiver, instances_in(body)).as_dict()
+            return taken_in(principal, instances_in(body))
         principal.require(SITE, Role.SITE_ADMIN)
         if not _is_loopback(request):
             raise Forbidden(
                 "folder-from-afar", expected="a request from this machine", got="another address", do="upload a zip"
             )
-        return receive_all(receiver, instances_under(body.folder)).as_dict()
+        return taken_in(principal, instances_under(body.folder))
 
     @router.get("/status")
     def status(principal: Asking) -> dict[str, Any]:
@@ -228,6 +235,7 @@ def make_router(
         """The manifest of a case."""
         stored = queries.case(case_id)
         asking_in(principal, stored.case.project_id).require(stored.case.project_id, *_ANYBODY)
+        audit(principal, "view-manifest", case_id)
         return Response(objects.get(stored.case.manifest), media_type="application/json")
 
     @router.get("/cases/{case_id}/volumes/{channel}")
