@@ -34,7 +34,7 @@ _SAME_AGAIN_S = 30.0
 _COOKIE_BYTES = 4000
 """What every browser keeps of one cookie (RFC 6265, section 6.1), less its name."""
 
-_HTML = {200: {"content": {"text/html": {}}, "description": "A page for a person."}}
+_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}, "description": "A page for a person."}}
 
 
 def session_router(settings: SharedSettings, service: str) -> APIRouter:

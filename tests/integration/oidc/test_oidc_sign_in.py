@@ -75,7 +75,9 @@ def test_the_proof_of_a_sign_in_is_short_lived_and_bound_to_the_session(visitor)
     assert visitor.http.get(back).status_code == 400
 
 
-@pytest.mark.parametrize("wanted", ["https://evil.example", "//evil.example", "#//evil", '/"><script>', "javascript:x"])
+@pytest.mark.parametrize(
+    "wanted", ["https://evil.example", "//evil.example", "#//evil", '/"><script>', "javascript:x", "/" * 600]
+)
 def test_nobody_is_sent_elsewhere_after_signing_in(visitor, wanted) -> None:
     page = visitor.sign_in(next=wanted).text
     address = page.partition("0; url=")[2].partition('"')[0]

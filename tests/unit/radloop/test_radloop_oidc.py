@@ -227,3 +227,28 @@ def test_an_address_that_cannot_be_meant_stops_the_start(url: str, code: str) ->
 def test_the_issuer_is_taken_as_it_is_written() -> None:
     assert OidcUrl.parse("oidc+http://127.0.0.1:8181/?audience=a&client_id=w").issuer == "http://127.0.0.1:8181/"
     assert OidcUrl.parse("oidc+http://127.0.0.1:8181?audience=a&client_id=w").issuer == "http://127.0.0.1:8181"
+
+
+@pytest.mark.parametrize(
+    ("methods", "basic"),
+    [(None, True), (["client_secret_basic", "none"], True), (["client_secret_post"], False)],
+)
+def test_a_client_with_a_secret_proves_itself_as_the_provider_wants(methods: list[str] | None, basic: bool) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            seen.append(request)
+            return httpx.Response(200, json={})
+        described = {"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token"}
+        return httpx.Response(
+            200, json=described | ({"token_endpoint_auth_methods_supported": methods} if methods else {})
+        )
+
+    provider = Provider(OidcUrl.parse(URL), transport=httpx.MockTransport(answer))
+    provider.post("token_endpoint", {"grant_type": "refresh_token"}, "s3cret")
+    provider.post("token_endpoint", {"grant_type": "refresh_token"}, "")
+    with_secret, public = seen
+    assert ("authorization" in with_secret.headers) is basic
+    assert (b"client_secret=s3cret" in with_secret.content) is not basic
+    assert "authorization" not in public.headers and b"client_id=webui" in public.content

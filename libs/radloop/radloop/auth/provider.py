@@ -177,26 +177,27 @@ class Provider:
         url = self.endpoint(endpoint)
         if not url:
             raise self._away(f"a provider with a {endpoint}", "none", delay_s=30)
-        fields, basic = dict(form) | {"client_id": self.url.client_id}, None
+        fields = dict(form) | {"client_id": self.url.client_id}
+        basic: httpx.Auth | None = None
         methods = self.description().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if secret and "client_secret_basic" in methods:
             basic = httpx.BasicAuth(self.url.client_id, secret)
         elif secret:
             fields["client_secret"] = secret
         try:
-            with self._connected() as http:
-                answer = http.post(url, data=fields, auth=basic, headers={"accept": "application/json"})
+            with self._connected(basic) as http:
+                answer = http.post(url, data=fields, headers={"accept": "application/json"})
         except httpx.HTTPError as error:
             raise self._away("an answer from the identity provider", type(error).__name__) from error
         if answer.status_code >= 500 or answer.status_code == 429:
             raise self._away("an answer from the identity provider", f"status {answer.status_code}")
         return answer
 
-    def _connected(self) -> httpx.Client:
+    def _connected(self, auth: httpx.Auth | None = None) -> httpx.Client:
         """Open a connection for one request: there are few, minutes apart."""
         # A proxy of the environment is for the way out, not for this machine.
         away = not is_loopback(self.url.issuer)
-        return httpx.Client(timeout=_TIMEOUT_S, trust_env=away, transport=self._transport)
+        return httpx.Client(timeout=_TIMEOUT_S, trust_env=away, transport=self._transport, auth=auth)
 
     def _age(self) -> float:
         return self._clock() - self._read_at
