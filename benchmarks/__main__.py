@@ -24,6 +24,7 @@ BENCHMARKS = {
     "latency": "Milliseconds from a commit to the next service's handler at 50 events a second",
     "scale": "Worklist, next task and label save with a thousand and with a million cases",
     "worklist": "Milliseconds of the reading room's table with ten thousand tasks, by HTTP",
+    "reading_room": "Seconds to a large CT in the browser, and how it keeps up with the hand",
     "selection": "How well and how fast cases are ranked",
     "label_errors": "Share of seeded label errors that quality control returns",
 }

@@ -131,6 +131,7 @@ class ReadingSite:
 
     def configure(self, project_id: str, body: Mapping[str, Any]) -> None:
         """Set a project up, and wait until ingest and labeling know of it."""
+        body = {**body, "model_name": project_id}
         answer = self.operator.put(f"/control-plane/v1/projects/{project_id}", body)
         version = answer.get("project_version", answer.get("version"))
 

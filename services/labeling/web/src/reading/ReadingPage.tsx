@@ -83,20 +83,25 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
       room.frames!.affine_lps,
       room.frames!.shape,
       refs.map(({ element, overlay }, n) => ({ name: PLANES[n], element: element.current!, overlay: overlay.current! })),
-      (plane) => painters.get(plane.id)?.draw(room.scene()),
+      (plane) => {
+        // The planes are there: the preview has done its part.
+        if (room.timings.shown) room.preview = null;
+        painters.get(plane.id)?.draw(room.scene());
+      },
     );
     room.views = views;
     room.activePlane = views.planes[0];
-    void views.show(room.volume!.volumeId, room.window).then(() => {
-      room.timings.shown = performance.now();
-      room.changed();
-    });
+    let gone = false;
+    void showFirst(room, views, painters).then(() => !gone && room.changed());
     const watch = new ResizeObserver(() => {
       views.resize();
       for (const plane of views.planes) painters.get(plane.id)?.draw(room.scene());
     });
     for (const { element } of refs) watch.observe(element.current!);
-    return () => watch.disconnect();
+    return () => {
+      gone = true;
+      watch.disconnect();
+    };
   }, [ready, room, refs, painters]);
 
   const next = async () => {
@@ -245,6 +250,23 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
       {room.trouble && <TroubleDialog room={room} trouble={room.trouble} onLeave={onLeave} onReload={onReload} />}
     </main>
   );
+}
+
+/** Show slices as they come, then the volume: to draw one costs seconds without a graphics card, for each time it has changed. */
+async function showFirst(room: ReadingRoom, views: Views, painters: Map<string, OverlayPainter>): Promise<void> {
+  const volume = room.volume!;
+  const k = await volume.first;
+  room.preview = { slice: (k) => volume.slice(k), window: room.window };
+  for (const plane of views.planes) if (plane.view.axis === 2) plane.setSlice(k);
+  if (room.crosshair) room.crosshair[2] = k;
+  for (const plane of views.planes) painters.get(plane.id)?.draw(room.scene());
+  room.timings.firstPictureAt = performance.now();
+  room.changed();
+  await volume.all;
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  await views.show(volume.volumeId, room.window);
+  room.timings.shown = performance.now();
+  views.render();
 }
 
 function Instructions({ text, version }: { text: string; version: number }) {

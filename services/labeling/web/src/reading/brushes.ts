@@ -1,6 +1,6 @@
 /** What a hand does to a label map: discs, spheres, lassos, fills, copies. All on voxels; lengths in mm. */
 
-import { type Axis, type Index3, IN_PLANE, type LabelVolume, planeOf, type Stroke } from "./labels";
+import { type Axis, type Index3, IN_PLANE, planeOf, type Stroke } from "./labels";
 
 /** Whether a voxel may be painted, by its linear index and slice (the threshold brush looks at the image). */
 export type Accept = (index: number, k: number) => boolean;
@@ -179,21 +179,26 @@ export function voxelMl(spacingMm: Index3): number {
   return (spacingMm[0] * spacingMm[1] * spacingMm[2]) / 1000;
 }
 
-/** A line around the voxels of a value in a plane: pairs of corner points (u, v) of the edges between inside and outside. */
-export function outlineOf(plane: Uint8Array, width: number, inside: (value: number) => boolean): number[] {
+/** Lines around the voxels of each value in a plane: points (u, v) of the edges to other values, two for each edge. */
+export function outlinesOf(plane: Uint8Array, width: number): Map<number, number[]> {
   const height = plane.length / width;
-  const edges: number[] = [];
-  const at = (x: number, y: number) => x >= 0 && y >= 0 && x < width && y < height && inside(plane[x + width * y]);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (!inside(plane[x + width * y])) continue;
-      if (!at(x - 1, y)) edges.push(x - 0.5, y - 0.5, x - 0.5, y + 0.5);
-      if (!at(x + 1, y)) edges.push(x + 0.5, y - 0.5, x + 0.5, y + 0.5);
-      if (!at(x, y - 1)) edges.push(x - 0.5, y - 0.5, x + 0.5, y - 0.5);
-      if (!at(x, y + 1)) edges.push(x - 0.5, y + 0.5, x + 0.5, y + 0.5);
+  const found = new Map<number, number[]>();
+  for (let y = 0, n = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, n++) {
+      const value = plane[n];
+      if (value === 0) continue;
+      const left = x === 0 || plane[n - 1] !== value;
+      const right = x === width - 1 || plane[n + 1] !== value;
+      const above = y === 0 || plane[n - width] !== value;
+      const below = y === height - 1 || plane[n + width] !== value;
+      if (!left && !right && !above && !below) continue;
+      let edges = found.get(value);
+      if (!edges) found.set(value, (edges = []));
+      if (left) edges.push(x - 0.5, y - 0.5, x - 0.5, y + 0.5);
+      if (right) edges.push(x + 0.5, y - 0.5, x + 0.5, y + 0.5);
+      if (above) edges.push(x - 0.5, y - 0.5, x + 0.5, y - 0.5);
+      if (below) edges.push(x - 0.5, y + 0.5, x + 0.5, y + 0.5);
     }
   }
-  return edges;
+  return found;
 }
-
-export type { LabelVolume };

@@ -8,7 +8,10 @@ import type { Index3 } from "./labels";
 
 const SCHEME = "radloop";
 const ATTEMPTS = 4;
-const CONCURRENT = 6;
+/** Browsers open six connections to a server: two are left to everything else. */
+const CONCURRENT = 4;
+/** So often is told how many slices are here. */
+const TOLD_EVERY_MS = 250;
 const MULTIPART = 'multipart/related; type="application/octet-stream"; transfer-syntax=*';
 
 type Values = Int16Array | Float32Array;
@@ -97,17 +100,12 @@ export function imageIdOf(key: string, k: number): string {
 }
 
 function imageOf(imageId: string, frames: Frames, values: Values) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
   const { rows, columns, window } = frames;
   return {
     imageId,
-    minPixelValue: low,
-    maxPixelValue: high,
+    // Asked for a window where there is none; we always give one.
+    minPixelValue: window.center - window.width / 2,
+    maxPixelValue: window.center + window.width / 2,
     slope: 1,
     intercept: 0,
     windowCenter: window.center,
@@ -209,12 +207,21 @@ export class StreamedVolume {
   readonly progress: Progress;
   private readonly ids: string[];
   private readonly have: boolean[];
+  private told = 0;
+  /** Settles with the first slice that is here. */
+  readonly first: Promise<number>;
+  /** Settles when no slice is waited for any more. */
+  readonly all: Promise<void>;
+  private cameFirst!: (k: number) => void;
+  private cameAll!: () => void;
   private listener = (event: unknown) => this.heard(event as CustomEvent);
   private failure = (event: unknown) => this.heardFailure(event as CustomEvent);
 
   constructor(readonly key: string, readonly frames: Frames, private readonly onProgress: (progress: Progress) => void) {
     register();
     known.set(key, frames);
+    this.first = new Promise((resolve) => (this.cameFirst = resolve));
+    this.all = new Promise((resolve) => (this.cameAll = resolve));
     this.volumeId = `cornerstoneStreamingImageVolume:${key}`;
     this.ids = frames.slices.map((_, k) => imageIdOf(key, k));
     this.have = frames.slices.map(() => false);
@@ -237,7 +244,10 @@ export class StreamedVolume {
   private async make(firstSlice: number): Promise<void> {
     const volume = (await volumeLoader.createAndCacheVolume(this.volumeId, { imageIds: this.ids })) as unknown as {
       load: () => void;
+      autoRenderOnLoad: boolean;
     };
+    // Drawing three planes takes longer than a slice takes to come: it is drawn in its own time, see `Views.arrived`.
+    volume.autoRenderOnLoad = false;
     const first = this.ids[firstSlice];
     void imageLoader.loadAndCacheImage(first, { priority: -10, requestType: Enums.RequestType.Interaction } as never).catch(() => {});
     volume.load();
@@ -268,6 +278,12 @@ export class StreamedVolume {
     if (found?.frames !== this.frames || this.have[found.k]) return;
     this.have[found.k] = true;
     this.progress.loaded++;
+    this.cameFirst(found.k);
+    const { loaded, total, failed } = this.progress;
+    if (loaded + failed >= total) this.cameAll();
+    const now = performance.now();
+    if (loaded > 1 && loaded < total && now - this.told < TOLD_EVERY_MS) return;
+    this.told = now;
     this.onProgress(this.progress);
   }
 
@@ -275,6 +291,7 @@ export class StreamedVolume {
     const found = parse(event.detail.imageId ?? "");
     if (found?.frames !== this.frames) return;
     this.progress.failed++;
+    if (this.progress.loaded + this.progress.failed >= this.progress.total) this.cameAll();
     this.onProgress(this.progress);
   }
 }

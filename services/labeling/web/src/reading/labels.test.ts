@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { copyPlane, fill, paintInside, paintWay, replaceAll, replaceSegment } from "./brushes";
+import { copyPlane, fill, outlinesOf, paintInside, paintWay, replaceAll, replaceSegment } from "./brushes";
 import { EditHistory } from "./history";
 import { type Axis, type Index3, LabelVolume, planeOf, Stroke } from "./labels";
 import { countOf, runsOf, RunWriter } from "./runs";
@@ -59,6 +59,19 @@ describe("planes", () => {
         at[v] = y;
         expect(plane[x + SHAPE[u] * y]).toBe(volume.data[volume.indexOf(...at)]);
       }
+    }
+  });
+});
+
+describe("counts", () => {
+  it("are those of every voxel, whatever the length and the place in memory", () => {
+    for (const [offset, shape] of [[0, [9, 8, 7]], [1, [5, 3, 1]], [4, [3, 1, 1]]] as [number, Index3][]) {
+      const size = shape[0] * shape[1] * shape[2];
+      const data = new Uint8Array(new ArrayBuffer(offset + size), offset, size);
+      for (let n = 0; n < size; n += 3) data[n] = 1 + (n % 2);
+      const volume = new LabelVolume(shape, data);
+      for (const [value, count] of volume.counts()) expect(count).toBe(data.filter((each) => each === value).length);
+      expect([...volume.counts().keys()].sort()).toEqual([...new Set(data)].filter(Boolean).sort());
     }
   });
 });
@@ -206,6 +219,17 @@ describe("copies", () => {
     expect(volume.data.map((value) => (value === 3 ? 0 : value))).toEqual(others);
     replaceAll(new Stroke(volume), wanted.data);
     expect(volume.data).toEqual(wanted.data);
+  });
+});
+
+describe("outlines", () => {
+  it("run between a value and every other, at the edge of the plane as well", () => {
+    const outlines = outlinesOf(new Uint8Array([1, 1, 0, 1, 2, 0]), 3);
+    // Value 1 is an L of three squares with eight edges around it, value 2 one square with four.
+    expect(outlines.get(1)!.length).toBe(8 * 4);
+    expect(outlines.get(2)!.length).toBe(4 * 4);
+    expect(outlines.get(2)).toEqual([0.5, 0.5, 0.5, 1.5, 1.5, 0.5, 1.5, 1.5, 0.5, 0.5, 1.5, 0.5, 0.5, 1.5, 1.5, 1.5]);
+    expect(outlinesOf(new Uint8Array(6), 3).size).toBe(0);
   });
 });
 

@@ -55,7 +55,14 @@ export class LabelVolume {
   /** Voxels of each value that occurs, without the background. */
   counts(): Map<number, number> {
     const counts = new Uint32Array(256);
-    for (const value of this.data) counts[value]++;
+    const { data } = this;
+    // Four voxels at a time: most of a label map is background.
+    const words = data.byteOffset % 4 ? new Uint32Array(0) : new Uint32Array(data.buffer, data.byteOffset, data.length >> 2);
+    for (let word = 0; word < words.length; word++) {
+      if (words[word] === 0) continue;
+      for (let n = word * 4; n < word * 4 + 4; n++) counts[data[n]]++;
+    }
+    for (let n = words.length * 4; n < data.length; n++) counts[data[n]]++;
     const found = new Map<number, number>();
     for (let value = 1; value < 256; value++) if (counts[value]) found.set(value, counts[value]);
     return found;

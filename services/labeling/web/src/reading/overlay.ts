@@ -1,6 +1,6 @@
 /** What is drawn over a plane: labels, the model's proposal and doubts, other readers, crosshair, pen. On a plain canvas: fast without a GPU. */
 
-import { outlineOf } from "./brushes";
+import { outlinesOf } from "./brushes";
 import { type Axis, type Index3, IN_PLANE, LabelVolume, planeOf } from "./labels";
 import type { PlaneViewport } from "./views";
 
@@ -27,8 +27,16 @@ export interface Measure {
   b: [number, number];
 }
 
+/** A volume whose slices are still coming: drawn here until Cornerstone3D has all of it. */
+export interface Preview {
+  /** Values of a slice of k, i fastest; nothing where it is not here yet. */
+  slice(k: number): ArrayLike<number> | undefined;
+  window: { center: number; width: number };
+}
+
 /** All that the overlay of a plane shows. */
 export interface Scene {
+  preview?: Preview | null;
   labels: LabelVolume | null;
   segments: SegmentStyle[];
   activeValue: number;
@@ -77,6 +85,8 @@ export class OverlayPainter {
   private plane: Uint8Array | undefined;
   private drawn: { labels: LabelVolume | null; revision: number; slice: number; style: string } | null = null;
 
+  private readonly outlines = new WeakMap<LabelVolume, { slice: number; revision: number; edges: Map<number, number[]> }>();
+
   constructor(private readonly view: PlaneViewport) {}
 
   draw(scene: Scene): void {
@@ -96,6 +106,7 @@ export class OverlayPainter {
       context.imageSmoothingEnabled = false;
     };
     onPlane();
+    if (scene.preview) this.drawPreview(context, scene.preview);
     if (scene.heat) this.drawHeat(context, scene.heat);
     if (scene.labels) this.drawLabels(context, scene);
     for (const ghost of scene.ghosts) this.drawGhost(context, ghost, scene.segments);
@@ -163,6 +174,35 @@ export class OverlayPainter {
     this.put(context);
   }
 
+  private drawPreview(context: CanvasRenderingContext2D, { slice, window }: Preview): void {
+    const { image, words } = this.pixels();
+    const { axis } = this.view.view;
+    const [I, J, K] = this.view.shape;
+    const low = window.center - window.width / 2;
+    const scale = 255 / window.width;
+    const grey = (value: number) => {
+      const level = Math.min(255, Math.max(0, (value - low) * scale)) | 0;
+      return (0xff000000 | (level << 16) | (level << 8) | level) >>> 0;
+    };
+    words.fill(0xff000000);
+    if (axis === 2) {
+      const values = slice(this.view.slice);
+      if (values) for (let n = 0; n < words.length; n++) words[n] = grey(values[n]);
+    } else {
+      // One line of the plane in each slice that is here.
+      const [count, first, step] = axis === 1 ? [I, this.view.slice * I, 1] : [J, this.view.slice, I];
+      for (let k = 0; k < K; k++) {
+        const values = slice(k);
+        if (values) for (let n = 0, at = first; n < count; n++, at += step) words[k * count + n] = grey(values[at]);
+      }
+    }
+    this.canvas.getContext("2d")!.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = true;
+    this.put(context);
+    context.imageSmoothingEnabled = false;
+    this.drawn = null;
+  }
+
   private drawHeat(context: CanvasRenderingContext2D, heat: LabelVolume): void {
     const { image, words } = this.pixels();
     const plane = planeOf(heat, this.view.view.axis, this.view.slice);
@@ -173,13 +213,15 @@ export class OverlayPainter {
   }
 
   private drawGhost(context: CanvasRenderingContext2D, ghost: Ghost, segments: readonly SegmentStyle[]): void {
-    const plane = planeOf(ghost.labels, this.view.view.axis, this.view.slice);
-    const [width] = this.size;
+    const kept = this.outlines.get(ghost.labels);
+    const fresh = kept?.slice === this.view.slice && kept.revision === ghost.labels.revision;
+    const outlines = fresh ? kept.edges : outlinesOf(planeOf(ghost.labels, this.view.view.axis, this.view.slice), this.size[0]);
+    if (!fresh) this.outlines.set(ghost.labels, { slice: this.view.slice, revision: ghost.labels.revision, edges: outlines });
     const pixel = 1 / Math.max(1e-6, Math.abs(this.view.planeTransform[0]) + Math.abs(this.view.planeTransform[1]));
     for (const segment of segments) {
       if (!segment.visible) continue;
-      const edges = outlineOf(plane, width, (value) => value === segment.value);
-      if (!edges.length) continue;
+      const edges = outlines.get(segment.value);
+      if (!edges) continue;
       context.beginPath();
       for (let n = 0; n < edges.length; n += 4) {
         context.moveTo(edges[n], edges[n + 1]);

@@ -85,7 +85,10 @@ export class ReviewRoom implements PlaneHost {
       const predicted = await model;
       this.difference = disagreement(labels.map((each) => each.labels));
       this.shown = predicted ? [...labels, { title: "Model", color: MODEL_COLOR, model: true, labels: predicted }] : labels;
-      this.volume = new StreamedVolume(`review/${this.caseId}`, frames, this.changed);
+      this.volume = new StreamedVolume(`review/${this.caseId}`, frames, ({ loaded, total }) => {
+        this.views?.arrived(loaded === total);
+        this.changed();
+      });
       await this.volume.open(Math.floor(frames.slices.length / 2));
       this.stage = "ready";
       this.onCrosshair(this.crosshair);

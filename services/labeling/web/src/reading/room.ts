@@ -10,7 +10,7 @@ import { clampIndex } from "./geometry";
 import { type AbsentChange, type Edit, EditHistory, type Entry } from "./history";
 import { DraftJournal, inBrowser, type Unsent } from "./journal";
 import { type Axis, type Index3, LabelVolume, Stroke } from "./labels";
-import type { Measure, Scene, SegmentStyle } from "./overlay";
+import type { Measure, Preview, Scene, SegmentStyle } from "./overlay";
 import { runsOf } from "./runs";
 import type { PlaneHost } from "./PlaneView";
 import type { PlaneViewport, Views } from "./views";
@@ -93,7 +93,7 @@ export class ReadingRoom implements PlaneHost {
   submitted = false;
   loaded = 0;
   failedSlices = 0;
-  /** Milliseconds from the opening to the first and the last slice, for the benchmark. */
+  /** When things happened, in ms since the page was loaded, and how long what is sent took: for the benchmark. */
   readonly timings: Record<string, number> = {};
 
   // --- how it is shown ------------------------------------------------------------------------------------------------
@@ -117,6 +117,8 @@ export class ReadingRoom implements PlaneHost {
   showHeat = false;
   doubts: Doubt[] = [];
   doubt = -1;
+  /** Slices as they come, until the volume is drawn as a whole. */
+  preview: Preview | null = null;
   /** What came back with a returned label: the reviewer's words, and where they point. */
   comment: { text: string; pin: Index3 | null } | null = null;
   /** For an adjudication: the readers' answers, and the model's. */
@@ -132,7 +134,6 @@ export class ReadingRoom implements PlaneHost {
   private strokeTool: { label: string; last: Index3; plane: PlaneViewport } | null = null;
   private renewal: ReturnType<typeof setInterval> | undefined;
   private readonly listeners = new Set<() => void>();
-  private readonly began = performance.now();
   private leaseRefused = false;
   /** Volumes of the phases that were looked at, the case's own among them. */
   readonly volumes = new Map<number, StreamedVolume>();
@@ -158,8 +159,12 @@ export class ReadingRoom implements PlaneHost {
   /** Lease the task, load the case, bring the draft back. Slices go on streaming after it. */
   async open(): Promise<void> {
     try {
+      // Asked for beside the lease; if that is refused, its own refusal says more than those of the others.
+      const [asked, written] = [calls.frames(this.taskId), calls.draft(this.taskId, 0)];
+      asked.catch(() => {});
+      written.catch(() => {});
       this.task = await this.take();
-      const [frames, project] = await Promise.all([calls.frames(this.taskId), calls.segments(this.task.project_id)]);
+      const [frames, project] = await Promise.all([asked, calls.segments(this.task.project_id)]);
       this.frames = frames;
       this.window = { ...frames.window };
       this.phase = frames.phase;
@@ -181,10 +186,9 @@ export class ReadingRoom implements PlaneHost {
       this.crosshair = clampIndex(frames.shape.map((n) => (n - 1) / 2), frames.shape);
       this.volume = new StreamedVolume(`${this.taskId}/${frames.phase}/0`, frames, (progress) => this.progress(progress));
       this.volumes.set(frames.phase, this.volume);
-      await Promise.all([this.bringDraft(), this.volume.open(Math.floor(frames.slices.length / 2))]);
+      await Promise.all([this.bringDraft(written), this.volume.open(Math.floor(frames.slices.length / 2))]);
       this.measureVolumes();
       this.stage = "ready";
-      this.timings.ready = performance.now() - this.began;
       this.changed();
       if (!this.readOnly) this.keepLease();
       void this.loadModel();
@@ -214,12 +218,12 @@ export class ReadingRoom implements PlaneHost {
     return `${this.me.pseudonym}/${this.taskId}`;
   }
 
-  private async bringDraft(): Promise<void> {
+  private async bringDraft(first: Promise<calls.DraftPage>): Promise<void> {
     const task = this.task!;
     let after = 0;
     if (!(this.readOnly && task.draft_sequence === 0)) {
       for (;;) {
-        const page = await calls.draft(this.taskId, after);
+        const page = after === 0 ? await first : await calls.draft(this.taskId, after);
         for (const { entry } of page.entries) this.history!.replay(entry as Entry);
         after = page.entries.at(-1)?.sequence ?? page.sequence;
         if (after >= page.sequence) break;
@@ -321,8 +325,8 @@ export class ReadingRoom implements PlaneHost {
   private progress({ loaded, failed, total }: { loaded: number; failed: number; total: number }): void {
     this.loaded = loaded;
     this.failedSlices = failed;
-    if (loaded === 1) this.timings.firstSlice = performance.now() - this.began;
-    if (loaded === total) this.timings.allSlices = performance.now() - this.began;
+    if (loaded === total) this.timings.allSlicesAt ??= performance.now();
+    this.views?.arrived(loaded === total);
     this.changed();
   }
 
@@ -745,6 +749,7 @@ export class ReadingRoom implements PlaneHost {
 
   setWindow(center: number, width: number): void {
     this.window = { center, width: Math.max(1e-3, width) };
+    if (this.preview) this.preview.window = this.window;
     this.views?.setWindow(this.window);
     this.changed();
   }
@@ -759,7 +764,10 @@ export class ReadingRoom implements PlaneHost {
     try {
       if (!volume) {
         const other = await calls.frames(this.taskId, phase);
-        volume = new StreamedVolume(`${this.taskId}/${phase}/0`, other, () => this.changed());
+        volume = new StreamedVolume(`${this.taskId}/${phase}/0`, other, ({ loaded, total }) => {
+          this.views?.arrived(loaded === total);
+          this.changed();
+        });
         this.volumes.set(phase, volume);
         await volume.open(Math.floor(other.slices.length / 2));
       }
@@ -820,6 +828,7 @@ export class ReadingRoom implements PlaneHost {
 
   scene(): Scene {
     return {
+      preview: this.preview,
       labels: this.labelsShown && this.ownPhase ? this.labels : null,
       segments: this.segments,
       activeValue: this.activeValue,

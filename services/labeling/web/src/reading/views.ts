@@ -6,6 +6,7 @@ import { type Index3, IN_PLANE } from "./labels";
 
 const DISTANCE_MM = 1000;
 const MARGIN = 1.06;
+const DRAWN_EVERY_MS = 1000;
 
 /** Whether the browser can draw volumes at all. */
 export function hasWebGl2(): boolean {
@@ -35,6 +36,7 @@ export class PlaneViewport {
     private readonly affine: readonly number[],
     readonly shape: Index3,
     private readonly viewport: () => cornerstone.Types.IVolumeViewport | undefined,
+    private readonly redraw: (plane: PlaneViewport) => void,
   ) {
     this.slice = Math.floor(shape[view.axis] / 2);
   }
@@ -169,7 +171,7 @@ export class PlaneViewport {
   /** Give Cornerstone3D the camera and draw. */
   apply(): void {
     const viewport = this.viewport();
-    if (!viewport) return;
+    if (!viewport) return this.redraw(this);
     const { into, down } = this.view;
     const center = this.center;
     viewport.setCamera({
@@ -184,30 +186,42 @@ export class PlaneViewport {
   }
 }
 
+/** Start Cornerstone3D; a second call does nothing. One context for all planes: the volume is uploaded once. */
+export function start(): void {
+  cornerstone.init({ rendering: { webGlContextCount: 1 } } as never);
+}
+
 let counter = 0;
 
 /** The rendering engine and its three planes. */
 export class Views {
   readonly planes: PlaneViewport[];
-  private readonly engine: cornerstone.RenderingEngine;
+  private engine: cornerstone.RenderingEngine | undefined;
   private readonly id = `radloop-${counter++}`;
+  private waiting: ReturnType<typeof setTimeout> | undefined;
+  private ended = false;
 
   /** One plane for each element, of the name it asks for; the same name may come more than once. */
   constructor(
     affine: readonly number[],
     shape: Index3,
     elements: readonly { name: PlaneName; element: HTMLDivElement; overlay: HTMLCanvasElement }[],
-    onRendered: (plane: PlaneViewport) => void,
+    private readonly onRendered: (plane: PlaneViewport) => void,
   ) {
-    // One context for all planes: the volume is uploaded once.
-    cornerstone.init({ rendering: { webGlContextCount: 1 } } as never);
-    cornerstone.cache.setMaxCacheSize(3 * 2 ** 30);
-    this.engine = new cornerstone.RenderingEngine(this.id);
     const views = planeViews(affine);
     this.planes = elements.map(({ name, element, overlay }, n) => {
       const view = views.find((each) => each.name === name)!;
-      return new PlaneViewport(`${n}`, view, element, overlay, affine, shape, () => this.viewport(`${n}`));
+      return new PlaneViewport(`${n}`, view, element, overlay, affine, shape, () => this.viewport(`${n}`), onRendered);
     });
+    for (const plane of this.planes) plane.fit();
+  }
+
+  /** Made when there is something to draw: it takes the better part of a second where there is no graphics card. */
+  private begun(): cornerstone.RenderingEngine {
+    if (this.engine) return this.engine;
+    start();
+    cornerstone.cache.setMaxCacheSize(3 * 2 ** 30);
+    this.engine = new cornerstone.RenderingEngine(this.id);
     this.engine.setViewports(
       this.planes.map((plane) => ({
         viewportId: this.viewportId(plane.id),
@@ -223,18 +237,20 @@ export class Views {
       })),
     );
     for (const plane of this.planes) {
-      plane.fit();
-      plane.element.addEventListener(cornerstone.Enums.Events.IMAGE_RENDERED, () => onRendered(plane));
+      plane.element.addEventListener(cornerstone.Enums.Events.IMAGE_RENDERED, () => this.onRendered(plane));
     }
+    return this.engine;
   }
 
   /** Show a volume in all planes. */
   async show(volumeId: string, window: { center: number; width: number }): Promise<void> {
+    if (this.ended) return;
     await cornerstone.setVolumesForViewports(
-      this.engine,
+      this.begun(),
       [{ volumeId }],
       this.planes.map((plane) => this.viewportId(plane.id)),
     );
+    if (this.ended) return;
     this.setWindow(window);
     for (const plane of this.planes) plane.apply();
   }
@@ -258,16 +274,33 @@ export class Views {
 
   /** The elements have another size. */
   resize(): void {
-    this.engine.resize(true, true);
+    this.engine?.resize(true, true);
     for (const plane of this.planes) plane.resized();
   }
 
   render(): void {
-    this.engine.render();
+    this.engine?.render();
+  }
+
+  /** Slices have come in: draw the planes they lie in from time to time, and all planes when all are here. */
+  arrived(all: boolean): void {
+    if (all) {
+      clearTimeout(this.waiting);
+      this.waiting = undefined;
+      this.render();
+      return;
+    }
+    this.waiting ??= setTimeout(() => {
+      this.waiting = undefined;
+      for (const plane of this.planes) if (plane.view.axis === 2) this.viewport(plane.id)?.render();
+    }, DRAWN_EVERY_MS);
   }
 
   destroy(): void {
-    this.engine.destroy();
+    this.ended = true;
+    clearTimeout(this.waiting);
+    this.engine?.destroy();
+    this.engine = undefined;
   }
 
   private viewportId(id: string): string {
@@ -275,6 +308,6 @@ export class Views {
   }
 
   private viewport(id: string): cornerstone.Types.IVolumeViewport | undefined {
-    return this.engine.getViewport(this.viewportId(id)) as cornerstone.Types.IVolumeViewport | undefined;
+    return this.engine?.getViewport(this.viewportId(id)) as cornerstone.Types.IVolumeViewport | undefined;
   }
 }

@@ -43,6 +43,12 @@ export default function WorklistPage({ project }: { project: string }) {
 
   // The selection stays with its case when others come or go above it.
   const held = useRef<string | null>(null);
+  // While one looks for a case, the viewer is fetched and started: a click then shows the images at once.
+  useEffect(() => {
+    const ready = window.requestIdleCallback ?? ((call: () => void) => window.setTimeout(call, 500));
+    ready(() => void import("../../reading/warm").then(({ warm }) => warm()).catch(() => {}));
+  }, []);
+
   useEffect(() => {
     const now = list.row(selected)?.task_id;
     if (held.current && now && now !== held.current) {
