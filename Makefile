@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines demo up test chaos privacy planes test-unit lint format proto docs benchmark clean
+.PHONY: help bootstrap engines browser demo up test chaos privacy planes test-web test-unit lint format proto docs benchmark clean
 
 PYTHON := .venv/bin/python
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
@@ -18,6 +18,9 @@ bootstrap: ## Install what everything else needs, as the lock files say (a secon
 engines: bootstrap ## Install Kafka, PostgreSQL and an S3 server for ENGINES=real and for the tests
 	@scripts/engines
 
+browser: bootstrap ## Find Chromium for the tests of the reading room, or install it (as root, by apt-get)
+	@scripts/browser
+
 demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop and watch the model get better (ENGINES=real: on Kafka, PostgreSQL, S3)
 	@$(PYTHON) -m standalone demo $(if $(filter real,$(ENGINES)),--engines real --data .radloop/demo-real) $(ARGS)
 
@@ -25,7 +28,7 @@ up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
 # Two files of tests at a time, in the order of their folders: the long ones begin.
-test: lint engines ## Check the style, then run every test
+test: lint engines browser test-web ## Check the style, then run every test
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
@@ -36,6 +39,9 @@ privacy: engines ## Search all that reaches the control plane, and the site's lo
 
 planes: engines ## Take the cloud away from two sites that work, and see it catch up
 	@RADLOOP_TWO_PLANES=1 $(PYTHON) -m pytest tests/chaos/test_two_sites.py $(ARGS)
+
+test-web: bootstrap ## Run the tests of the pages' logic
+	@cd services/labeling/web && PATH="$(CURDIR)/.venv/bin:$$PATH" npm test --silent
 
 test-unit: bootstrap ## Run the fast tests only: no sockets, no servers, no training
 	@$(PYTHON) -m pytest tests/unit -m "not integration and not e2e and not chaos" $(ARGS)
