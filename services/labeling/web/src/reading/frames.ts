@@ -8,10 +8,10 @@ import type { Index3 } from "./labels";
 
 const SCHEME = "radloop";
 const ATTEMPTS = 4;
-/** Browsers open six connections to a server: two are left to everything else. */
-const CONCURRENT = 4;
+/** Browsers open six connections to a server: one is left to everything else. */
+const CONCURRENT = 5;
 /** So often is told how many slices are here. */
-const TOLD_EVERY_MS = 250;
+const TOLD_EVERY_MS = 500;
 const MULTIPART = 'multipart/related; type="application/octet-stream"; transfer-syntax=*';
 
 type Values = Int16Array | Float32Array;

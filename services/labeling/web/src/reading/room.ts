@@ -12,6 +12,7 @@ import { DraftJournal, inBrowser, type Unsent } from "./journal";
 import { type Axis, type Index3, LabelVolume, Stroke } from "./labels";
 import type { Measure, Preview, Scene, SegmentStyle } from "./overlay";
 import { runsOf } from "./runs";
+import { packed } from "./packing";
 import type { PlaneHost } from "./PlaneView";
 import type { PlaneViewport, Views } from "./views";
 
@@ -861,9 +862,8 @@ export class ReadingRoom implements PlaneHost {
 
   private async form(): Promise<FormData> {
     const { labels, frames, history, journal } = this;
-    const packed = new Blob([labels!.data as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new CompressionStream("gzip"));
     const form = new FormData();
-    form.set("label", new File([await new Response(packed).blob()], "label.raw.gz"));
+    form.set("label", new File([await packed(labels!)], "label.raw.gz"));
     form.set("format", "raw");
     form.set("lease_id", journal!.leaseId);
     form.set("geometry", JSON.stringify({ shape: frames!.shape, affine_lps: frames!.affine_lps }));

@@ -43,10 +43,19 @@ export default function WorklistPage({ project }: { project: string }) {
 
   // The selection stays with its case when others come or go above it.
   const held = useRef<string | null>(null);
-  // While one looks for a case, the viewer is fetched and started: a click then shows the images at once.
+  // Whoever moves here is about to choose: the viewer is fetched and started meanwhile, and a click shows the images at once.
   useEffect(() => {
-    const ready = window.requestIdleCallback ?? ((call: () => void) => window.setTimeout(call, 500));
-    ready(() => void import("../../reading/warm").then(({ warm }) => warm()).catch(() => {}));
+    const once = () => {
+      stop();
+      void import("../../reading/warm").then(({ warm }) => warm()).catch(() => {});
+    };
+    const stop = () => {
+      window.removeEventListener("pointermove", once);
+      window.removeEventListener("keydown", once);
+    };
+    window.addEventListener("pointermove", once);
+    window.addEventListener("keydown", once);
+    return stop;
   }, []);
 
   useEffect(() => {
