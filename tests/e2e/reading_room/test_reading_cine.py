@@ -44,7 +44,10 @@ def test_phases_are_shown_and_the_label_stays_with_its_own(cine, visitor):
     shape = cases[5].shape
     middle = [n // 2 for n in shape]
     room.go_to(middle)
-    room.stroke("axial" if shape[2] < 20 else "coronal", [middle] * 2)
+    # The plane that was scanned is the large one: the heart's short axis, not the patient's axial plane.
+    large = room.look("room.large.name")
+    assert room.look("room.large.view.axis") == 2
+    room.stroke(large, [middle] * 2)
     painted = room.labels()
     assert painted.any()
 
@@ -57,7 +60,7 @@ def test_phases_are_shown_and_the_label_stays_with_its_own(cine, visitor):
     room.waits_for(f"room.phase === 6 && room.volumes.get(6)?.valueAt({middle}) !== undefined")
     assert value() == cases[6].image.array[tuple(middle)]
     assert room.look("room.scene().labels === null")
-    room.stroke("axial", [[middle[0] + 9, middle[1], middle[2]]] * 2)
+    room.stroke(large, [[middle[0] + 9, middle[1], middle[2]]] * 2)
     np.testing.assert_array_equal(room.labels(), painted)
     anna.picture("cine")
     # Played to its end and begun anew.

@@ -1,5 +1,6 @@
 """Every page: what axe-core finds, in light and dark, at 1280 x 720; who sees what; a picture of each."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,12 @@ def serious(page) -> list[str]:
 @pytest.mark.parametrize(
     ("who", "roles", "route", "shows"),
     [
-        (READER, None, f"worklist/{PROJECT}", "Next case"),
-        (READER, None, f"instructions/{PROJECT}", "The border between them"),
-        (READER, None, "task", "Submit"),
+        (READER, None, f"worklist/{PROJECT}", "Worklist"),
+        (READER, None, f"instructions/{PROJECT}", "Hippocampus, two parts"),
+        (READER, None, "task", "Segments"),
         (REVIEWER, None, f"reviews/{PROJECT}", "Reviews"),
-        (LEAD, None, f"worklist/{PROJECT}", "Team"),
-        ("erik", ADMIN, "operator", "Quarantined"),
+        (LEAD, None, f"worklist/{PROJECT}", "Worklist"),
+        ("erik", ADMIN, "operator", "Operator"),
         ("erik", ADMIN, "audit", "Audit"),
     ],
 )
@@ -70,7 +71,8 @@ def test_a_page_has_no_serious_finding(site, task, visitor, who, roles, route, s
     person = visitor(who, roles)
     person.page.emulate_media(color_scheme=scheme)
     page = person.go(f"task/{task}" if route == "task" else route)
-    page.get_by_text(shows).first.wait_for()
+    page.locator("main").get_by_role("heading", name=shows).first.wait_for()
+    page.wait_for_load_state("networkidle")
     if route == "task":
         Room(page).ready().waits_for("room.heat !== null")
     name = f"{route.split('/')[0]}-{who}-{scheme}"
@@ -81,22 +83,41 @@ def test_a_page_has_no_serious_finding(site, task, visitor, who, roles, route, s
     assert who in page.inner_text("header")
 
 
-def test_the_keys_are_shown(site, task, visitor):
+KEYS = Path(__file__).parents[3] / "docs" / "reading-room" / "keys.md"
+SHEET = """() => [...document.querySelectorAll("dialog .sheet section")].map((section) => [section.querySelector("h3").textContent,
+ [...section.querySelectorAll("dt")].map((dt) => [dt.textContent, [...dt.nextElementSibling.querySelectorAll(":scope > span")]
+  .map((span) => [...span.querySelectorAll("kbd")].map((key) => key.textContent).join("+")).join(" or ")])])"""
+
+
+def test_the_keys_are_shown_and_written_down(site, task, visitor):
+    """The sheet under `?` lists what works; docs/reading-room/keys.md is made of it (RADLOOP_WRITE_KEYS=1 writes it anew)."""
     anna = visitor(READER)
-    room = Room(anna.go(f"task/{task}")).ready()
-    room.waits_for("room.proposal !== null")
-    room.key("?")
-    dialog = anna.page.get_by_role("dialog")
-    dialog.wait_for()
-    for action in (
-        "Accept the proposal",
-        "Undo",
-        "Submit, and take the next case",
-        "Interpolate between painted slices",
-    ):
-        assert dialog.get_by_text(action, exact=True).count() == 1
-    assert serious(anna.page) == []
-    anna.picture("keys")
+    pages = []
+    for title, route in (("Worklist", f"worklist/{PROJECT}"), ("A case", f"task/{task}")):
+        anna.go(route)
+        if route.startswith("task"):
+            Room(anna.page).ready().waits_for("room.proposal !== null && room.doubts.length > 0")
+        else:
+            anna.page.get_by_role("button", name="Next case").wait_for()
+        anna.page.keyboard.press("?")
+        anna.page.get_by_role("dialog").wait_for()
+        assert serious(anna.page) == []
+        pages.append((title, anna.page.evaluate(SHEET)))
+        anna.picture("keys")
+        anna.page.keyboard.press("Escape")
+    lines = [
+        "# All keys",
+        "",
+        "`?` shows those that work just now. On a Mac, Ctrl is Cmd. [Reviewing has its own](reviewer.md).",
+    ]
+    for title, groups in pages:
+        lines += ["", f"## {title}"]
+        for group, rows in groups:
+            lines += ["", f"| {group} | |", "|---|---|", *(f"| {label} | `{keys}` |" for label, keys in rows)]
+    written = "\n".join(lines) + "\n"
+    if os.environ.get("RADLOOP_WRITE_KEYS"):
+        KEYS.write_text(written)
+    assert written == KEYS.read_text(), "the sheet has changed: run this test once with RADLOOP_WRITE_KEYS=1"
 
 
 def test_who_is_nobody_is_asked_to_sign_in(site, browser):

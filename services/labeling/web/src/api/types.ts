@@ -175,6 +175,9 @@ export interface ReaderScore {
   supported: number;
   overruled: number;
   mean_agreement: number | null;
+  /** Gold cases read; to a reader only after a while, so that none is known to have been one. */
+  gold_count: number;
+  gold_mean_dice: number | null;
 }
 
 export type WithdrawReason = "consent" | "sent-in-error" | "identifiable";

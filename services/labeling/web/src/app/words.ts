@@ -49,6 +49,8 @@ const REVIEW_STATE: Words = {
   returned: "returned",
   approved: "approved",
   cancelled: "cancelled",
+  "awaiting-gold": "gold case, being read",
+  "gold-scored": "gold case, scored",
 };
 
 const DOUBT: Words = {

@@ -37,6 +37,7 @@ interface Props {
   element: RefObject<HTMLDivElement | null>;
   overlay: RefObject<HTMLCanvasElement | null>;
   painters: Map<string, OverlayPainter>;
+  large: boolean;
   hidden: boolean;
   version: number;
 }
@@ -52,7 +53,7 @@ export function scaleBar(mmPerPixel: number, width: number): { mm: number; pixel
 /** What the pointer is doing until it is lifted. */
 type Drag = { kind: "pen" | "pan" | "zoom" | "window" | "crosshair"; x: number; y: number; erase: boolean };
 
-export function PlaneView({ room, plane, name, title = name, element, overlay, painters, hidden, version }: Props) {
+export function PlaneView({ room, plane, name, title = name, element, overlay, painters, large, hidden, version }: Props) {
   const drag = useRef<Drag | null>(null);
   const waiting = useRef(0);
 
@@ -194,7 +195,7 @@ export function PlaneView({ room, plane, name, title = name, element, overlay, p
   const bar = plane && scaleBar(plane.mmPerPixel, plane.width);
   const position = plane && room.frames ? positionOf(room, plane) : "";
   return (
-    <section className={`plane${active ? " active" : ""}`} hidden={hidden} aria-label={`${title} view`} data-plane={name}>
+    <section className={`plane${active ? " active" : ""}${large ? " large" : ""}`} hidden={hidden} aria-label={`${title} view`} data-plane={name}>
       <div
         className="picture"
         ref={element}

@@ -12,7 +12,7 @@ import { ImagePanel, ModelPanel, OTHER_KEYS, OthersPanel, ReturnedPanel, Segment
 import { PlaneView } from "./PlaneView";
 import "./reading.css";
 import { ReadingRoom } from "./room";
-import { hasWebGl2, Views } from "./views";
+import { hasWebGl2, largest, Views } from "./views";
 
 interface Props {
   taskId: string;
@@ -90,7 +90,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
       },
     );
     room.views = views;
-    room.activePlane = views.planes[0];
+    room.activePlane = room.large = largest(views.planes, room.frames!.spacing_mm);
     let gone = false;
     void showFirst(room, views, painters).then(() => !gone && room.changed());
     const watch = new ResizeObserver(() => {
@@ -212,6 +212,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
               element={refs[n].element}
               overlay={refs[n].overlay}
               painters={painters}
+              large={room.large ? room.large.name === name : n === 0}
               hidden={room.maximised !== null && room.maximised !== name}
               version={version}
             />

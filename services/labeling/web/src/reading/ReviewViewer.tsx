@@ -7,7 +7,7 @@ import type { OverlayPainter } from "./overlay";
 import { PlaneView } from "./PlaneView";
 import "./reading.css";
 import { ReviewRoom } from "./review";
-import { hasWebGl2, Views } from "./views";
+import { hasWebGl2, largest, Views } from "./views";
 
 interface Props {
   caseId: string;
@@ -117,6 +117,7 @@ function Planes(props: { room: ReviewRoom; cells: { name: PlaneName; title: stri
           element={refs[n].element}
           overlay={refs[n].overlay}
           painters={painters}
+          large={sideBySide || name === (room.activePlane ? largest(room.views?.planes ?? [], room.frames!.spacing_mm)?.name : "axial")}
           hidden={false}
           version={version}
         />

@@ -111,6 +111,7 @@ export class ReadingRoom implements PlaneHost {
   window = { center: 0, width: 1 };
   smooth = true;
   activePlane: PlaneViewport | null = null;
+  large: PlaneViewport | null = null;
   maximised: string | null = null;
   proposal: LabelVolume | null = null;
   showProposal = true;

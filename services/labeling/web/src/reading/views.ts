@@ -191,6 +191,12 @@ export function start(): void {
   cornerstone.init({ rendering: { webGlContextCount: 1 } } as never);
 }
 
+/** The plane that gets the most room: the axial one, or the one that was scanned where slices are thick. */
+export function largest(planes: readonly PlaneViewport[], spacingMm: Index3): PlaneViewport {
+  const thick = spacingMm[2] > 2 * Math.max(spacingMm[0], spacingMm[1]);
+  return planes.find((plane) => (thick ? plane.view.axis === 2 : plane.name === "axial")) ?? planes[0];
+}
+
 let counter = 0;
 
 /** The rendering engine and its three planes. */

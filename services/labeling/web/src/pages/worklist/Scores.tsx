@@ -3,11 +3,12 @@
 import * as calls from "../../api/calls";
 import type { ReaderScore } from "../../api/types";
 import { useApp } from "../../app/context";
-import { count, dice, shortReader } from "../../app/format";
+import { count, dice, several, shortReader } from "../../app/format";
 import { Loading, ProblemNotice } from "../../app/parts";
 import { useAsk } from "../../app/useAsk";
 
 const EVERY_MS = 300_000;
+const GOLD = "Mean Dice with the known label over gold cases, which look like any second reading";
 
 export default function Scores({ project }: { project: string }) {
   const { me, may } = useApp();
@@ -60,11 +61,20 @@ function Mine({ score }: { score: ReaderScore }) {
       <dd>{count(score.overruled)}</dd>
       <dt title="Mean Dice with other readers over the cases read twice">Agreement</dt>
       <dd>{dice(score.mean_agreement)}</dd>
+      {score.gold_count > 0 && (
+        <>
+          <dt title={GOLD}>Gold cases</dt>
+          <dd>
+            {dice(score.gold_mean_dice)} ({count(score.gold_count)})
+          </dd>
+        </>
+      )}
     </dl>
   );
 }
 
 function Everybody({ scores, me }: { scores: ReaderScore[]; me: string }) {
+  const gold = scores.some((score) => score.gold_count > 0);
   return (
     <table className="plain">
       <thead>
@@ -82,6 +92,11 @@ function Everybody({ scores, me }: { scores: ReaderScore[]; me: string }) {
           <th scope="col" className="number" title="Mean Dice with other readers over the cases read twice">
             Dice
           </th>
+          {gold && (
+            <th scope="col" className="number" title={GOLD}>
+              Gold
+            </th>
+          )}
         </tr>
       </thead>
       <tbody>
@@ -94,6 +109,11 @@ function Everybody({ scores, me }: { scores: ReaderScore[]; me: string }) {
             <td className="number">{count(score.approved + score.supported)}</td>
             <td className="number">{count(score.returned)}</td>
             <td className="number">{dice(score.mean_agreement)}</td>
+            {gold && (
+              <td className="number" title={several(score.gold_count, "gold case")}>
+                {dice(score.gold_mean_dice)}
+              </td>
+            )}
           </tr>
         ))}
       </tbody>
