@@ -35,6 +35,10 @@ TABLE = {
     # Somebody else's label: its reader would see what became of it.
     ("GET", "/v1/labels/{label_version_id}"): in_project(*OVERSEERS),
     ("GET", "/v1/readers"): in_project(*EVERYBODY, **ASKED),  # a reader gets the own row
+    # Who reads must not learn which cases are gold; an auditor has the trail.
+    ("GET", "/v1/gold"): in_project(V, L, S, **ASKED),
+    ("PUT", "/v1/gold/{case_id}"): in_project(L, S, json={"label_version_id": "label-1"}),
+    ("DELETE", "/v1/gold/{case_id}"): in_project(L, S),
     ("GET", "/v1/status"): of_oneself(),  # counts
     ("GET", "/v1/audit"): of_site(S, A),
 }
@@ -122,14 +126,14 @@ def test_the_table_has_every_endpoint(qa) -> None:
 
 def test_who_may(qa) -> None:
     (review,) = qa.ask("GET", "/v1/reviews", {"p": (V,)}, ASKED).json()["reviews"]
-    ids = {"review_id": review["review_id"], "label_version_id": "label-1"}
+    ids = {"review_id": review["review_id"], "label_version_id": "label-1", "case_id": "c"}
     assert wrong_answers(TABLE, ids, qa.ask) == []
     assert json.loads(qa.ask("GET", "/v1/readers", {"p": (Role.READER,)}, ASKED).text) == {"readers": []}
 
 
-@pytest.mark.parametrize("path", ["/v1/reviews", "/v1/readers"])
+@pytest.mark.parametrize("path", ["/v1/reviews", "/v1/readers", "/v1/gold"])
 def test_a_project_nobody_has_heard_of(qa, path) -> None:
-    for roles, status in (({"*": (A,)}, 404), ({"p": (A,)}, 403)):
+    for roles, status in (({"*": (S,)}, 404), ({"p": (S,)}, 403)):
         assert qa.ask("GET", path, roles, {"params": {"project_id": "x" * 400}}).status_code == status
 
 

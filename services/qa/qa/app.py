@@ -26,7 +26,7 @@ def build(settings: QaSettings) -> Service:
     unit_of_work = partial(QaSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)
     key = settings.draw_key.get_secret_value() if settings.draw_key else shared.site
-    policy = Policy(draw_key=key.encode(), surface_limit_mm=settings.surface_limit_mm)
+    policy = Policy(draw_key=key.encode(), surface_limit_mm=settings.surface_limit_mm, gold_share=settings.gold_share)
     handlers = {**HANDLERS, RecordExamination: partial(record_examination, policy=policy)}
 
     def dispatch(command: Message, cause: Envelope | None) -> None:

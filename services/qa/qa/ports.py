@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from qa.domain.gold import GoldCase, GoldReading, ScoredReading
 from qa.domain.label import CaseGeometry
 from qa.domain.measurement import Population
 from qa.domain.model import LabelVersion, Project, Review, ReviewState
@@ -219,6 +220,46 @@ class Approvals(Protocol):
         ...
 
 
+class Gold(Protocol):
+    """Gold cases, and who was asked for them."""
+
+    def get(self, case_id: str) -> GoldCase | None:
+        """Return a gold case."""
+        ...
+
+    def of_project(self, project_id: str) -> Sequence[GoldCase]:
+        """Return the gold cases of a project, in order of case id."""
+        ...
+
+    def unread(self, project_id: str, reader: str) -> Sequence[GoldCase]:
+        """Return the gold cases that a reader made no label of and was not asked for, in order of case id."""
+        ...
+
+    def save(self, case: GoldCase) -> None:
+        """Keep a gold case; it replaces what was kept of the case."""
+        ...
+
+    def drop(self, case_id: str) -> None:
+        """Forget that a case is gold."""
+        ...
+
+    def reading(self, review_id: str) -> GoldReading | None:
+        """Return the gold reading a review asked for."""
+        ...
+
+    def save_reading(self, reading: GoldReading) -> None:
+        """Keep a gold reading; with its score, also when that was."""
+        ...
+
+    def scored(self, project_id: str) -> Sequence[ScoredReading]:
+        """Return the gold readings of a project that have a score, oldest first."""
+        ...
+
+    def readers(self, project_id: str) -> Collection[str]:
+        """Return the pseudonyms of all who are known to be able to read: a project's members, and who submitted a label."""
+        ...
+
+
 class Withdrawn(Protocol):
     """Studies that must stay forgotten."""
 
@@ -239,6 +280,7 @@ class QaUnitOfWork(UnitOfWork, Protocol):
     reviews: Reviews
     labels: Labels
     approvals: Approvals
+    gold: Gold
     withdrawn: Withdrawn
 
 

@@ -200,6 +200,26 @@ def test_reported_cases_and_further_readings_outlive_rounds(world, ada) -> None:
     assert TaskState.SUPERSEDED not in {t.state for t in world.uow.tasks.rows.values()}
 
 
+def test_a_second_reading_that_a_review_of_its_own_asks_for_outlives_the_approvals_of_the_case(world, ada, ben) -> None:
+    """QA reads an approved case again as gold: the task is one of the others, and waits when it is answered."""
+    world.ready("c1")
+    world.submit(ada, world.take(ada), "v1")
+    world.hear(world.approved("v1"), world.second(review_id="gold", excluded_readers=(ada.pseudonym,)))
+    task = world.take(ben)
+    assert task.case_id == "c1"
+    world.submit(ben, task, "v2")
+    world.hear(world.approved("v1", "review-later"))
+    assert world.uow.tasks.get(task.task_id).state is TaskState.SUBMITTED
+
+
+def test_a_second_reading_of_a_case_that_was_never_read_here_stands_among_the_newest_round(world) -> None:
+    """It may be a gold case whose label was imported: nothing may tell."""
+    world.hear(world.project(), world.study("c1", "s1"), world.study("c2", "s2"))
+    world.hear(world.flag("c1", "s1", round_number=3, show_proposal=False), world.second("c2", "s2"))
+    places = {task.case_id: (task.round_number, task.rank) for task in world.uow.tasks.rows.values()}
+    assert places == {"c1": (3, 1), "c2": (3, 1)}
+
+
 # --- what a reader may see --------------------------------------------------------------------------------------------------
 
 

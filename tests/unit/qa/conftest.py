@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from qa.domain.gold import GoldCase, GoldReading
 from qa.domain.measurement import Population
 from qa.domain.model import LabelVersion, Outcome, Project, Review
 from qa.ports import KnownCase, KnownPrediction
@@ -106,6 +107,39 @@ class FakeApprovals:
         return Population([row[0].measurement for row in rows], [row[3] for row in rows if row[3] is not None])
 
 
+class FakeGold:
+    def __init__(self, uow) -> None:
+        self.rows: dict[str, GoldCase] = {}
+        self.readings: dict[str, GoldReading] = {}
+        self._uow = uow
+
+    def get(self, case_id):
+        return self.rows.get(case_id)
+
+    def of_project(self, project_id):
+        return [case for _, case in sorted(self.rows.items()) if case.project_id == project_id]
+
+    def unread(self, project_id, reader):
+        labelled = {label.case_id for label in self._uow.labels.rows.values() if label.reader == reader}
+        asked = {reading.case_id for reading in self.readings.values() if reading.asked_of == reader}
+        return [case for case in self.of_project(project_id) if case.case_id not in labelled | asked]
+
+    def save(self, case):
+        self.rows[case.case_id] = case
+
+    def drop(self, case_id):
+        del self.rows[case_id]
+
+    def reading(self, review_id):
+        return self.readings.get(review_id)
+
+    def save_reading(self, reading):
+        self.readings[reading.review_id] = reading
+
+    def readers(self, project_id):
+        return {label.reader for label in self._uow.labels.rows.values() if label.reader}
+
+
 class FakeWithdrawn:
     def __init__(self, uow) -> None:
         self.keys: set[str] = set()
@@ -116,7 +150,9 @@ class FakeWithdrawn:
 
     def forget(self, study_key):
         self.keys.add(study_key)
-        for rows in (self._uow.cases.rows, self._uow.cases.predictions, self._uow.reviews.rows, self._uow.labels.rows):
+        uow = self._uow
+        of_labels = (uow.reviews.rows, uow.labels.rows, uow.gold.rows, uow.gold.readings)
+        for rows in (uow.cases.rows, uow.cases.predictions, *of_labels):
             for key in [key for key, row in rows.items() if row.study_key == study_key]:
                 del rows[key]
 
@@ -131,6 +167,7 @@ class FakeQaUnitOfWork(FakeUnitOfWork):
         self.reviews = FakeReviews()
         self.labels = FakeLabels(self.cases, self.reviews)
         self.approvals = FakeApprovals()
+        self.gold = FakeGold(self)
         self.withdrawn = FakeWithdrawn(self)
 
 

@@ -31,14 +31,16 @@ MISSING = finding(ReturnReason.MISSING_SEGMENT, Severity.RETURN, 2)
 DOUBTFUL = finding(ReturnReason.VOLUME_OUTLIER, Severity.DOUBT, 1)
 
 TABLE = """
-                        submit   return   approve  ask-second ask-adjud. hold reviewer-approves reviewer-returns cancel
-checking                -        returned approved second     adjud.     held -                 -                -
-returned                checking -        -        -          -          -    approved          -                cancelled
-awaiting-second         checking -        -        -          -          -    approved          returned         cancelled
-awaiting-adjudication   checking -        -        -          -          -    approved          returned         cancelled
-held-for-reviewer       checking -        -        -          -          -    approved          returned         cancelled
-approved                checking -        -        -          -          -    -                 -                -
-cancelled               checking -        -        -          -          -    -                 -                -
+                        submit   return   approve  ask-second ask-adjud. hold reviewer-approves reviewer-returns cancel    score-gold
+checking                -        returned approved second     adjud.     held -                 -                -         gold-scored
+returned                checking -        -        -          -          -    approved          -                cancelled    -
+awaiting-second         checking -        -        -          -          -    approved          returned         cancelled    -
+awaiting-adjudication   checking -        -        -          -          -    approved          returned         cancelled    -
+held-for-reviewer       checking -        -        -          -          -    approved          returned         cancelled    -
+approved                checking -        -        -          -          -    -                 -                -         -
+cancelled               checking -        -        -          -          -    -                 -                -         -
+awaiting-gold           checking -        -        -          -          -    -                 -                -         -
+gold-scored             -        -        -        -          -          -    -                 -                -         -
 """
 SHORT = {"second": "awaiting-second", "adjud.": "awaiting-adjudication", "held": "held-for-reviewer"}
 

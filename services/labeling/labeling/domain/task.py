@@ -92,7 +92,7 @@ class Task:
 
     @classmethod
     def requested(cls, event: ReadingRequested, now: datetime, *, round_number: int, rank: int) -> "Task":
-        """Make the further reading that a review asks for; it stands where the first reading of the case stood."""
+        """Make the further reading that a review asks for; it stands where the caller says, as the first reading of the case did."""
         return cls(
             task_id=identity("task", event.request_id),
             case_id=event.case_id,

@@ -102,11 +102,12 @@ def open_further_reading(event: ReadingRequested, uow: UnitOfWork, clock: Clock)
         _label(label_version_id, uow)
     siblings = uow.tasks.of_case(event.case_id)
     first = next((t for t in siblings if t.reading is Reading.FIRST and t.round_id == event.round_id), None)
+    # A case that was never read here (its label was imported) must not stand out among the readings of the day.
     task = Task.requested(
         event,
         clock.now(),
-        round_number=first.round_number if first else 0,
-        rank=first.rank if first else 0,
+        round_number=first.round_number if first else uow.projects.newest_round(event.project_id),
+        rank=first.rank if first else 1,
     )
     if uow.tasks.get(task.task_id) is not None:
         return []

@@ -1,4 +1,4 @@
-"""The HTTP API: reviews for reviewers, scores for readers and leads.
+"""The HTTP API: reviews for reviewers, scores for readers and leads, gold cases for leads.
 
 Readings are blind: a reader sees what became of the own labels and nothing of another reader's. Everything else is for
 reviewers, leads, administrators and auditors of the project.
@@ -15,9 +15,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from qa.adapters.agreement import Agreements
-from qa.adapters.views import label_view, listed_view, newest_of_each_task, outcome_view
+from qa.adapters.views import gold_view, label_view, listed_view, newest_of_each_task, outcome_view
 from qa.domain.findings import ReturnReason
-from qa.domain.messages import ApproveReview, ReturnReview
+from qa.domain.gold import score_of, score_told_to
+from qa.domain.messages import ApproveReview, DropGold, NameGold, ReturnReview
 from qa.domain.model import LabelVersion, Pin, Review, ReviewState
 from qa.ports import Order
 from radloop.auth import Principal, Role, pseudonym
@@ -29,6 +30,8 @@ Caller = Annotated[Principal, Depends(authenticated)]
 
 OVERSEERS = (Role.REVIEWER, Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR)
 DECIDERS = (Role.REVIEWER, Role.PROJECT_LEAD)
+GOLD_NAMERS = (Role.PROJECT_LEAD, Role.SITE_ADMIN)
+GOLD_VIEWERS = (Role.REVIEWER, *GOLD_NAMERS)
 PAGE_LIMIT = 500
 
 
@@ -58,6 +61,14 @@ class Return(BaseModel):
     comment: str = Field(default="", max_length=2000)
     label_version_id: str = ""
     pin: PinnedTo | None = None
+
+
+class Gold(BaseModel):
+    """Body of a gold case: the approved label that readers are measured by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label_version_id: str
 
 
 def create_router(
@@ -103,6 +114,13 @@ def create_router(
             visible_review(uow, principal, review_id)
             listed = uow.reviews.listed(review_id)
         return listed_view(listed, time.time()) | {"labels": [label_view(label) for label in listed.labels]}
+
+    def check_gold_namer(principal: Principal, case_id: str) -> None:
+        with read() as uow:
+            case = uow.cases.get(case_id)
+            if case is None:
+                raise NotFound("case-unknown", expected="a case this site has heard of", got="another id")
+            with_membership(uow, principal, case.project_id).require(case.project_id, *GOLD_NAMERS)
 
     @router.get("/reviews")
     def list_reviews(
@@ -202,10 +220,40 @@ def create_router(
         with read() as uow:
             principal = require_in(uow, principal, project_id, Role.READER, *OVERSEERS)
             scores = uow.labels.scores(project_id)
-        if not principal.roles_in(project_id) & set(OVERSEERS):
+            gold = uow.gold.scored(project_id)
+        oversees = bool(principal.roles_in(project_id) & set(OVERSEERS))
+        if not oversees:
             scores = [score for score in scores if score.reader == pseudonym(principal.subject)]
         viewed(principal, "scores-viewed", project_id)
-        return {"readers": [asdict(score) for score in scores]}
+        shown_score = score_of if oversees else partial(score_told_to, now=time.time())
+        return {
+            "readers": [
+                asdict(score) | asdict(shown_score([one for one in gold if one.reader == score.reader]))
+                for score in scores
+            ]
+        }
+
+    @router.get("/gold")
+    def list_gold(principal: Caller, project_id: str) -> dict[str, Any]:
+        """List the gold cases of a project; not for its readers."""
+        with read() as uow:
+            require_in(uow, principal, project_id, *GOLD_VIEWERS)
+            cases = uow.gold.of_project(project_id)
+        viewed(principal, "gold-listed", project_id)
+        return {"gold": [gold_view(case) for case in cases]}
+
+    @router.put("/gold/{case_id}")
+    def name_gold(principal: Caller, case_id: str, body: Gold) -> dict[str, Any]:
+        """Name a case as gold, by one of its approved labels: some readers are asked for it without being told."""
+        check_gold_namer(principal, case_id)
+        dispatcher.dispatch(NameGold(case_id, body.label_version_id, principal.subject))
+        return {"case_id": case_id, "label_version_id": body.label_version_id}
+
+    @router.delete("/gold/{case_id}", status_code=204)
+    def drop_gold(principal: Caller, case_id: str) -> None:
+        """Ask nobody for this gold case any more; scores stay."""
+        check_gold_namer(principal, case_id)
+        dispatcher.dispatch(DropGold(case_id, principal.subject))
 
     @router.get("/status")
     def status(_principal: Caller, project_id: str | None = None) -> dict[str, Any]:

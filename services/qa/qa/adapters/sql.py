@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 
 from qa.adapters import tables
+from qa.adapters.sql_gold import SqlGold
 from qa.domain.measurement import Measurement, Population
 from qa.domain.model import LabelVersion, Outcome, Project, Review, ReviewState
 from qa.ports import KnownCase, KnownPrediction, ListedReview, Order, ReaderScore
@@ -33,6 +34,12 @@ _QUEUE = (
     ReviewState.CHECKING,
 )
 """What comes first in order of priority; decided reviews come last."""
+
+_LOOKS_LIKE = {
+    ReviewState.AWAITING_GOLD: ReviewState.AWAITING_SECOND,
+    ReviewState.GOLD_SCORED: ReviewState.APPROVED,
+}
+"""Readers may count reviews: a second reading that no review waits for would be known to be gold."""
 
 _OF_REVIEW = tables.reviews.c
 _ORDERS = {
@@ -216,7 +223,9 @@ class SqlReviews(_Repository):
         if project_id is not None:
             query = query.where(columns.project_id == project_id)
         found = {row.state: row.number for row in self._connection.execute(query)}
-        return {state.value: found.get(state.value, 0) for state in ReviewState}
+        for state, looks in _LOOKS_LIKE.items():
+            found[looks.value] = found.get(looks.value, 0) + found.get(state.value, 0)
+        return {state.value: found.get(state.value, 0) for state in ReviewState if state not in _LOOKS_LIKE}
 
 
 class SqlLabels(_Repository):
@@ -366,7 +375,8 @@ class SqlWithdrawn(_Repository):
     def forget(self, study_key: str) -> None:
         """Delete every row of a study and remember its key."""
         upsert(self._connection, tables.withdrawn, {"study_key": study_key}, keys=("study_key",))
-        for table in (tables.cases, tables.predictions, tables.reviews, tables.labels, tables.approvals):
+        of_study = (tables.cases, tables.predictions, tables.reviews, tables.labels, tables.approvals)
+        for table in (*of_study, tables.gold_cases, tables.gold_readings):
             self._connection.execute(table.delete().where(table.c.study_key == study_key))
 
 
@@ -381,5 +391,6 @@ class QaSqlUnitOfWork(SqlUnitOfWork):
         self.reviews = SqlReviews(self.connection)
         self.labels = SqlLabels(self.connection, self.cause)
         self.approvals = SqlApprovals(self.connection)
+        self.gold = SqlGold(self.connection)
         self.withdrawn = SqlWithdrawn(self.connection)
         return self

@@ -82,4 +82,25 @@ approvals = sa.Table(
     sa.Column("measurement", sa.Text, nullable=False),
 )
 
+gold_cases = sa.Table(
+    "gold_cases",
+    METADATA,
+    sa.Column("case_id", sa.String(100), primary_key=True),
+    sa.Column("project_id", sa.String(100), nullable=False, index=True),
+    sa.Column("study_key", sa.String(100), nullable=False, index=True),
+    sa.Column("label_version_id", sa.String(100), nullable=False),
+)
+
+gold_readings = sa.Table(
+    "gold_readings",
+    METADATA,
+    sa.Column("review_id", sa.String(100), primary_key=True),
+    sa.Column("project_id", sa.String(100), nullable=False, index=True),
+    sa.Column("case_id", sa.String(100), nullable=False, index=True),
+    sa.Column("study_key", sa.String(100), nullable=False, index=True),
+    sa.Column("asked_of", sa.String(100), nullable=False),
+    sa.Column("mean_dice", sa.Float, nullable=True),
+    sa.Column("scored_at", sa.Float, nullable=True),
+)
+
 withdrawn = sa.Table("withdrawn", METADATA, sa.Column("study_key", sa.String(100), primary_key=True))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qa.domain.findings import Finding
+from qa.domain.gold import GoldCase
 from qa.domain.model import LabelVersion, Outcome, Pin, Review
 from qa.ports import ListedReview
 
@@ -87,6 +88,11 @@ def outcome_view(label: LabelVersion) -> dict[str, Any]:
     if label.pin is not None:
         shown["pin"] = whole["pin"] | {"label_version_id": label.label_version_id}
     return shown
+
+
+def gold_view(case: GoldCase) -> dict[str, Any]:
+    """Return what is shown of a gold case."""
+    return {"case_id": case.case_id, "label_version_id": case.label_version_id}
 
 
 def pin_view(pin: Pin | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from qa.domain.examination import examine
 from qa.domain.label import Segment
 from qa.domain.measurement import Population
 from qa.domain.messages import Comparison, RecordExamination
-from qa.domain.model import LabelVersion, Outcome, Reading
+from qa.domain.model import LabelVersion, Outcome, Reading, Review
 from qa.ports import KnownCase, KnownPrediction, Masks
 from radloop.errors import PermanentError, TemporaryError
 from radloop.imaging import Volume
@@ -101,8 +101,15 @@ class Checker:
                 segments=uow.projects.get(label.project_id, label.project_version).segments,
                 prediction=known or uow.cases.newest_prediction(label.case_id),
                 population=uow.approvals.population(label.project_id, label.case_id),
-                others=tuple(uow.labels.of_review(label.review_id)),
+                others=self._compared_with(uow, review),
             )
+
+    @staticmethod
+    def _compared_with(uow: Any, review: Review) -> tuple[LabelVersion, ...]:
+        """Return what a further reading is compared with: the gold label, or what passed its checks in the same review."""
+        if review.gold_label:
+            return (uow.labels.get(review.gold_label),)
+        return tuple(label for label in uow.labels.of_review(review.review_id) if label.outcome == Outcome.CHECKED)
 
     def _check(self, work: _Work) -> RecordExamination:
         label = work.label
@@ -119,13 +126,11 @@ class Checker:
         )
 
     def _comparisons(self, work: _Work, mask: Volume) -> tuple[Comparison, ...]:
-        """Compare a second reading or an adjudication with the labels that passed their checks before it."""
+        """Compare a second reading or an adjudication with what was read before it."""
         if work.label.reading not in (Reading.SECOND, Reading.ADJUDICATION):
             return ()
         compared = []
         for other in work.others:
-            if other.outcome != Outcome.CHECKED:
-                continue
             theirs = self._load(other.mask, "label")
             if theirs is not None and theirs.array.shape == mask.array.shape:
                 segments = compare(theirs, mask, other.segments, work.label.segments)

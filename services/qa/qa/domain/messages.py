@@ -140,6 +140,23 @@ class ReturnReview(Message):
     pin: Pin | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NameGold(Message):
+    """Measure readers by an approved label of a case. ``by`` is the identity provider's subject, for the audit trail."""
+
+    case_id: str
+    label_version_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropGold(Message):
+    """A case is gold no more. ``by`` is the identity provider's subject, for the audit trail."""
+
+    case_id: str
+    by: str
+
+
 # Said -----------------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Reviews and the labels in them: entities, closed sets and the state table.
 
 A review is one case's way from a reader's first label to an approval: the first reading, what comes back after a return, a
-second blind reading, an adjudication. An import is a review of its own.
+second blind reading, an adjudication. An import is a review of its own, and so is a reader's reading of a gold case.
 """
 
 from collections.abc import Mapping
@@ -95,6 +95,10 @@ class ReviewState(StrEnum):
     APPROVED = "approved"
     CANCELLED = "cancelled"
     """Another label of the case was approved meanwhile."""
+    AWAITING_GOLD = "awaiting-gold"
+    """A reader was asked for a gold case."""
+    GOLD_SCORED = "gold-scored"
+    """The reading of a gold case was compared; nothing else becomes of it."""
 
 
 class Step(StrEnum):
@@ -109,6 +113,7 @@ class Step(StrEnum):
     REVIEWER_APPROVES = "reviewer-approves"
     REVIEWER_RETURNS = "reviewer-returns"
     CANCEL = "cancel"
+    SCORE_GOLD = "score-gold"
 
 
 _OPEN = (
@@ -133,6 +138,8 @@ TRANSITIONS: Mapping[tuple[ReviewState, Step], ReviewState] = {
     (ReviewState.AWAITING_ADJUDICATION, Step.REVIEWER_RETURNS): ReviewState.RETURNED,
     (ReviewState.HELD_FOR_REVIEWER, Step.REVIEWER_RETURNS): ReviewState.RETURNED,
     **{(state, Step.CANCEL): ReviewState.CANCELLED for state in _OPEN},
+    (ReviewState.AWAITING_GOLD, Step.SUBMIT): ReviewState.CHECKING,
+    (ReviewState.CHECKING, Step.SCORE_GOLD): ReviewState.GOLD_SCORED,
 }
 
 
@@ -176,6 +183,8 @@ class Review:
         Label version that was approved last; empty if none.
     sequence : int
         Grows by one with every step.
+    gold_label : str
+        Of a gold reading: the label version it is compared with; else empty.
     """
 
     review_id: str
@@ -190,6 +199,7 @@ class Review:
     doubts: tuple[Doubt, ...] = ()
     approved_label: str = ""
     sequence: int = 1
+    gold_label: str = ""
 
     def step(self, step: Step, *, doubts: tuple[Doubt, ...] = (), approved_label: str = "") -> "Review":
         """Take a step of the state table.

@@ -1,16 +1,13 @@
-"""What `qa` does: one function per message; what it returns goes to the outbox in the same transaction.
+"""Reviews: what opens and continues them, and what becomes of their labels."""
 
-Label-submitted only opens or continues a review. The checks run in a worker (`adapters/worker.py`), which answers with the
-command `RecordExamination`.
-"""
-
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from qa.domain.agreement import mean_dice, scores
 from qa.domain.draw import drawn
 from qa.domain.examination import Examination
 from qa.domain.findings import ReturnReason
+from qa.domain.gold import gold_review_id
 from qa.domain.label import CaseGeometry
 from qa.domain.messages import (
     ApproveReview,
@@ -37,17 +34,10 @@ from qa.domain.model import (
 )
 from qa.domain.settlement import approval, request, returned, review_id_of, settle
 from qa.domain.verdict import Rules, Verdict, first_reading, judge, unusually_low
+from qa.handlers.gold import Policy, ask_for_gold, score_gold
 from qa.ports import KnownCase, KnownPrediction, QaUnitOfWork
 from radloop.errors import Conflict, Invalid, NotFound, NotYet
 from radloop.messages import Message
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the site decides: key of the draw of second readings, and the limit of surface distance between readers (mm)."""
-
-    draw_key: bytes
-    surface_limit_mm: float
 
 
 def keep_project(message: ProjectConfigured, uow: QaUnitOfWork) -> list[Message]:
@@ -166,7 +156,10 @@ def _prediction_before(message: LabelSubmitted, uow: QaUnitOfWork) -> str:
 
 
 def _waiting_for(message: LabelSubmitted, known: Sequence[Review], uow: QaUnitOfWork) -> Review:
-    """Return the review that asked for a second reading or an adjudication."""
+    """Return the review that asked for a second reading or an adjudication.
+
+    A gold case that is read twice by the rules as well: the reading counts there, as it is wanted more.
+    """
     for review in known:
         if any(label.task_id == message.task_id for label in uow.labels.of_review(review.review_id)):
             return review
@@ -175,6 +168,10 @@ def _waiting_for(message: LabelSubmitted, known: Sequence[Review], uow: QaUnitOf
         Reading.ADJUDICATION: ReviewState.AWAITING_ADJUDICATION,
     }[message.reading]
     waiting = [review for review in known if review.state == asked]
+    gold = gold_review_id(message.case_id, message.reader)
+    if message.reading == Reading.SECOND:
+        waiting += [review for review in known if (review.review_id, review.state) == (gold, ReviewState.AWAITING_GOLD)]
+    known = [review for review in known if not review.gold_label]
     decided = [review for review in known if review.state == ReviewState.APPROVED]
     undecided = [review for review in known if review.state not in (ReviewState.APPROVED, ReviewState.CANCELLED)]
     if waiting:
@@ -189,7 +186,20 @@ def record_examination(message: RecordExamination, uow: QaUnitOfWork, policy: Po
     label = uow.labels.get(message.label_version_id)
     if label is None or label.outcome != Outcome.CHECKING:
         return []
-    review, project = _review(uow, label.review_id), _project(uow, label)
+    uow.arrived(_case_token(label.case_id))
+    review = _review(uow, label.review_id)
+    if review.gold_label:
+        compared = {comparison.label_version_id: comparison.segments for comparison in message.comparisons}
+        score_gold(label, review, message.examination, compared.get(review.gold_label, ()), uow)
+        return []
+    return [*_decide(message, label, review, uow, policy), *ask_for_gold(label, uow, policy)]
+
+
+def _decide(
+    message: RecordExamination, label: LabelVersion, review: Review, uow: QaUnitOfWork, policy: Policy
+) -> list[Message]:
+    """Take the step that the rules say, and say what follows from it."""
+    project = _project(uow, label)
     others = [
         other for other in uow.labels.of_review(review.review_id) if other.label_version_id != label.label_version_id
     ]
@@ -216,7 +226,6 @@ def record_examination(message: RecordExamination, uow: QaUnitOfWork, policy: Po
         label = replace(label, agreement=scores(with_first), mean_agreement=mean_dice(with_first))
         uow.labels.save(replace(first, mean_agreement=mean_dice(with_first)))
     uow.labels.save(label)
-    uow.arrived(_case_token(label.case_id))
     if verdict.step == Step.APPROVE:
         agreeing = {other for other, segments in agreements.items() if rules.agree(segments)}
         return _approve(uow, review, verdict.approved, verdict.step, agreeing | {label.label_version_id})
@@ -374,16 +383,3 @@ def _project_token(project_id: str, version: int) -> str:
 
 def _case_token(case_id: str) -> str:
     return f"case:{case_id}"
-
-
-HANDLERS: Mapping[type, Callable[..., list[Message]]] = {
-    ProjectConfigured: keep_project,
-    StudyIngested: keep_cases,
-    PredictionMade: keep_prediction,
-    LabelSubmitted: take_label,
-    StudyWithdrawn: forget_study,
-    RecordExamination: record_examination,
-    ApproveReview: approve_review,
-    ReturnReview: return_review,
-}
-"""``record_examination`` takes a `Policy` as well; `app.py` binds it."""
