@@ -24,7 +24,8 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+# For this package and no longer: a platform that idles beside the rest of the suite takes half a core.
+@pytest.fixture(scope="package")
 def site() -> Iterator[ReadingSite]:
     folder = Path(tempfile.mkdtemp(prefix="radloop-reading-", dir="/tmp"))
     site = ReadingSite(folder / "data", {"LABELING_EXPIRY_INTERVAL_S": "0.2"})
@@ -35,7 +36,7 @@ def site() -> Iterator[ReadingSite]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 PLANES = ("axial", "sagittal", "coronal")
 
@@ -18,10 +18,15 @@ class Room:
     def ready(self, *, all_slices: bool = True, within_s: float = 40) -> "Room":
         """Wait until the case is shown, with all of its slices."""
         loaded = "&& radloopRoom.loaded === radloopRoom.frames.slices.length" if all_slices else ""
-        self.page.wait_for_function(
-            f"() => window.radloopRoom?.stage === 'ready' && radloopRoom.timings.shown {loaded}",
-            timeout=within_s * 1000,
-        )
+        ready = f"() => window.radloopRoom?.stage === 'ready' && radloopRoom.timings.shown {loaded}"
+        try:
+            self.page.wait_for_function(ready, timeout=within_s * 1000)
+        except TimeoutError as error:
+            stands = "[room.stage, room.loaded, room.failedSlices, room.timings, room.notice, String(room.failure)]"
+            known = self.look(f"room ? JSON.stringify({stands}) : 'no room'")
+            raise AssertionError(
+                f"not ready within {within_s} s: {known}; {self.page.inner_text('body')[:500]}"
+            ) from error
         return self
 
     def look(self, expression: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radloop.imaging import dice, read_nifti
+from radloop.imaging import Volume, dice, read_nifti, write_nifti
 from standalone.demo.cohort import find_real_source, load_cohort, phantom_source
 from standalone.demo.dicom_series import series
 from tests.e2e.reading_room.projects import READER, SECOND, project
@@ -182,3 +182,43 @@ def paint_by_mouse(room: Room, wanted: np.ndarray) -> None:
                     room.stroke("axial", [[int(first), int(j), int(k)], [int(last), int(j), int(k)]])
         room.key("i")
         room.waits_for("room.history.nextUndo === 'Interpolate'")
+
+
+def test_versions_are_brought_back_and_files_taken(site, cases, visitor, tmp_path):
+    # The third case was handed to the second reader when he had submitted.
+    case, task, expert, proposal = cases[3]
+    anna = visitor(READER)
+    room = Room(anna.go(f"task/{task}")).ready()
+    room.waits_for("room.proposal !== null")
+    room.key("a")
+    room.key("Control+s")
+    room.waits_for("room.notice === 'Saved as a version.'")
+    room.key("Shift+Delete")
+    assert not (room.labels() == 1).any()
+    room.key("v")
+    dialog = anna.page.get_by_role("dialog", name="Versions of this label")
+    dialog.get_by_text("from the model").wait_for()
+    anna.picture("versions")
+    dialog.get_by_role("button", name="Restore").first.click()
+    dialog.wait_for(state="detached")
+    np.testing.assert_array_equal(room.labels(), proposal)
+
+    # A file of another case is refused in words, and nothing is changed by it; one of this case is an edit like any other.
+    other = cases[2][0]
+    for name, volume in (
+        ("other.nii", Volume(np.zeros(other.shape, np.uint8), other.image.affine_lps)),
+        ("right.nii", Volume(expert, case.image.affine_lps)),
+    ):
+        (tmp_path / name).write_bytes(write_nifti(volume))
+    room.key("v")
+    dialog.locator("input[type=file]").set_input_files(tmp_path / "other.nii")
+    refused = dialog.get_by_role("alert")
+    refused.wait_for()
+    assert "expected shape" in refused.inner_text().lower() and "got shape" in refused.inner_text().lower()
+    np.testing.assert_array_equal(room.labels(), proposal)
+    dialog.locator("input[type=file]").set_input_files(tmp_path / "right.nii")
+    dialog.wait_for(state="detached")
+    np.testing.assert_array_equal(room.labels(), expert)
+    room.key("Control+z")
+    np.testing.assert_array_equal(room.labels(), proposal)
+    room.saved()

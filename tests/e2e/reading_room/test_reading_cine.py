@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from radloop.imaging import read_nifti
 from tests.e2e.reading_room.projects import READER, project
 from tests.e2e.reading_room.room import Room
 
@@ -22,18 +23,24 @@ PHASES = 20
 
 @pytest.fixture(scope="module")
 def cine(site):
-    archive = DATA / "sunnybrook_cine" / "SCD0000101.zip"
-    if not archive.is_file():
+    if not (DATA / "sunnybrook_cine").is_dir():
         pytest.skip("no data at hand (RADLOOP_DATA)")
     site.configure(PROJECT, project(modality="MR", description="", segments=(("left-ventricle", "#d62728"),)))
+    series = upload(site, "SCD0000101")
+    cases = site.cases(PROJECT, series, count=PHASES)
+    site.flag(PROJECT, cases[5])
+    return cases, site.task_of(PROJECT, cases[5])
+
+
+def upload(site, patient: str) -> str:
+    """Send a patient's series as a file; returns its original Series Instance UID."""
+    archive = DATA / "sunnybrook_cine" / f"{patient}.zip"
     with zipfile.ZipFile(archive) as files, warnings.catch_warnings(action="ignore"):
         first = next(name for name in files.namelist() if name.endswith(".dcm"))
         series = pydicom.dcmread(io.BytesIO(files.read(first)), stop_before_pixels=True).SeriesInstanceUID
     # As a file, not over an association: its UIDs have leading zeros, which a strict sender refuses to send.
     site.operator.post("/ingest/v1/uploads", files={"file": archive.read_bytes()})
-    cases = site.cases(PROJECT, str(series), count=PHASES)
-    site.flag(PROJECT, cases[5])
-    return cases, site.task_of(PROJECT, cases[5])
+    return str(series)
 
 
 def test_phases_are_shown_and_the_label_stays_with_its_own(cine, visitor):
@@ -74,3 +81,23 @@ def test_phases_are_shown_and_the_label_stays_with_its_own(cine, visitor):
     room.look("room.showPhase(5)")
     room.waits_for("room.phase === 5 && room.scene().labels !== null")
     np.testing.assert_array_equal(room.labels(), painted)
+
+
+def test_phases_as_channels_of_one_case(site, cine, visitor):
+    """The other patient's series, in a project that takes its phases as the channels of one case."""
+    body = project(modality="MR", description="", segments=(("left-ventricle", "#d62728"),), phases="channels")
+    site.configure("channels", body)
+    series = upload(site, "SCD0000201")
+    [case] = site.cases("channels", series)
+    site.flag("channels", case)
+    anna = visitor(READER)
+    room = Room(anna.go(f"task/{site.task_of('channels', case)}")).ready()
+    assert room.look("room.frames.channels") == PHASES
+    at = [n // 2 for n in case.shape]
+    assert room.look(f"room.valueAt({at})") == case.image.array[tuple(at)]
+    room.key("Shift+C")
+    room.waits_for(f"room.channel === 1 && room.valueAt({at}) !== undefined && !room.busy")
+    second = read_nifti(site.operator.get_bytes(f"/ingest/v1/cases/{case.case_id}/volumes/1"))
+    assert room.look(f"room.valueAt({at})") == second.array[tuple(at)]
+    assert not np.array_equal(second.array, case.image.array)
+    anna.picture("channels")

@@ -13,6 +13,7 @@ export interface PlaneHost {
   readonly radiusMm: number;
   activePlane: PlaneViewport | null;
   pen: Scene["pen"];
+  readout?: Scene["readout"];
   readonly frames: Frames | null;
   readonly showsModel: boolean;
   seen(): void;
@@ -147,10 +148,10 @@ export function PlaneView({ room, plane, name, title = name, element, overlay, p
       else if (current) room.changed();
     };
     const leave = () => {
-      if (!drag.current && room.pen) {
-        room.pen = null;
-        drawSoon();
-      }
+      if (drag.current) return;
+      room.pen = null;
+      room.readout = null;
+      drawSoon();
     };
     let rest = 0;
     const wheel = (event: WheelEvent) => {

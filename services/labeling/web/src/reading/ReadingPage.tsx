@@ -377,7 +377,7 @@ function useActions(room: ReadingRoom, { submit, setOpen, onLeave, showInstructi
     { keys: "Shift+R", label: "Report an edge case", group: "Case", when: ready, run: () => setOpen("report") },
     { keys: "V", label: "Versions", group: "Case", when: ready, run: () => setOpen("versions") },
     { keys: "Y", label: "Reading instructions", group: "Case", when: ready, run: () => void showInstructions() },
-    { keys: "Escape", label: "Back to the worklist", group: "Case", run: onLeave },
+    { keys: "Escape", label: "Back to the worklist", group: "Case", run: () => room.cancelPen() || onLeave() },
     { keys: "A", label: "Accept the proposal", group: "The model", when: edit && room.proposal !== null, run: () => room.acceptAll() },
     { keys: "Shift+A", label: "Accept this segment of it", group: "The model", when: edit && room.proposal !== null, run: () => room.acceptSegment(room.activeValue) },
     { keys: "M", label: "Show the proposal", group: "The model", when: room.proposal !== null, run: set(() => (room.showProposal = !room.showProposal)) },

@@ -183,6 +183,13 @@ export function VersionsDialog({ room, onClose }: { room: ReadingRoom; onClose: 
       setProblem((error as Error).message);
     }
   };
+  const takeFile = async (file: File | undefined) => {
+    if (!file) return;
+    setProblem(null);
+    const found = await room.takeFile(file);
+    if (found) setProblem(found.message);
+    else onClose();
+  };
   const nameOf = (value: string) => room.segments.find((segment) => String(segment.value) === value)?.name ?? value;
   return (
     <Dialog title="Versions of this label" onClose={onClose}>
@@ -234,6 +241,10 @@ export function VersionsDialog({ room, onClose }: { room: ReadingRoom; onClose: 
           </tbody>
         </table>
       )}
+      <label className="note-field">
+        Take a label from a file (NIfTI or DICOM SEG of this very case)
+        <input type="file" accept=".nii,.nii.gz,.gz,.dcm" disabled={!room.mayEdit} onChange={(event) => void takeFile(event.target.files?.[0])} />
+      </label>
       <p className="side-hint">Restoring is an edit like any other: it can be undone, and no version is lost.</p>
       <footer>
         <button type="button" onClick={onClose}>

@@ -296,8 +296,8 @@ export class StreamedVolume {
   }
 }
 
-/** Make a volume of values that came in one piece: i fastest, of the frames' geometry; returns its id. */
-export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtype: string): string {
+/** Make a volume of values that came in one piece: i fastest, of the frames' geometry. */
+export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtype: string): { volumeId: string; values: ArrayLike<number> } {
   const kinds: Record<string, (data: ArrayBuffer) => Int16Array | Uint16Array | Uint8Array | Float32Array> = {
     int16: (bytes) => new Int16Array(bytes),
     uint16: (bytes) => new Uint16Array(bytes),
@@ -308,18 +308,18 @@ export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtyp
   if (!kind) throw new Error(`expected a channel of ${Object.keys(kinds).join(", ")}, got ${dtype || "no word of its type"}`);
   const axes = [0, 1, 2].map((axis) => column(frames.affine_lps, axis));
   const volumeId = `radloop-local:${key}`;
-  if (cache.getVolume(volumeId)) return volumeId;
+  const values = kind(data);
   volumeLoader.createLocalVolume(volumeId, {
-    scalarData: kind(data),
+    scalarData: values,
     dimensions: frames.shape,
     spacing: frames.spacing_mm,
     origin: toWorld(frames.affine_lps, [0, 0, 0]),
     direction: axes.flatMap((axis) => scaled(axis, 1 / length(axis))) as never,
     metadata: {
-      BitsAllocated: kind(new ArrayBuffer(0)).BYTES_PER_ELEMENT * 8,
-      BitsStored: kind(new ArrayBuffer(0)).BYTES_PER_ELEMENT * 8,
+      BitsAllocated: values.BYTES_PER_ELEMENT * 8,
+      BitsStored: values.BYTES_PER_ELEMENT * 8,
       SamplesPerPixel: 1,
-      HighBit: kind(new ArrayBuffer(0)).BYTES_PER_ELEMENT * 8 - 1,
+      HighBit: values.BYTES_PER_ELEMENT * 8 - 1,
       PhotometricInterpretation: "MONOCHROME2",
       PixelRepresentation: dtype === "int16" ? 1 : 0,
       Modality: frames.modality,
@@ -333,7 +333,7 @@ export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtyp
       SeriesInstanceUID: frames.series_instance_uid,
     } as never,
   } as never);
-  return volumeId;
+  return { volumeId, values };
 }
 
 export function removeLocal(volumeId: string): void {

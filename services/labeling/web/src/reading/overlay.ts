@@ -37,6 +37,7 @@ export interface Preview {
 /** All that the overlay of a plane shows. */
 export interface Scene {
   preview?: Preview | null;
+  readout?: { plane: PlaneViewport; text: string } | null;
   labels: LabelVolume | null;
   segments: SegmentStyle[];
   activeValue: number;
@@ -115,6 +116,7 @@ export class OverlayPainter {
     if (scene.crosshair && scene.showCrosshair) this.drawCrosshair(context, scene.crosshair);
     for (const measure of scene.measures) this.drawMeasure(context, measure, scene.spacingMm);
     if (scene.pen?.plane === this.view) this.drawPen(context, scene);
+    if (scene.readout?.plane === this.view) this.write(context, scene.readout.text, 8, this.view.height - 28, "#e7edf3");
   }
 
   private get size(): [number, number] {
@@ -289,13 +291,16 @@ export class OverlayPainter {
     context.strokeStyle = "#ffe08a";
     context.lineWidth = 1.5;
     context.stroke();
-    const text = `${lengthMm(measure, spacingMm).toFixed(1)} mm`;
+    this.write(context, `${lengthMm(measure, spacingMm).toFixed(1)} mm`, b[0] + 8, b[1] - 6, "#ffe08a");
+  }
+
+  private write(context: CanvasRenderingContext2D, text: string, x: number, y: number, color: string): void {
     context.font = "600 13px system-ui, sans-serif";
     context.lineWidth = 4;
     context.strokeStyle = "#000c";
-    context.strokeText(text, b[0] + 8, b[1] - 6);
-    context.fillStyle = "#ffe08a";
-    context.fillText(text, b[0] + 8, b[1] - 6);
+    context.strokeText(text, x, y);
+    context.fillStyle = color;
+    context.fillText(text, x, y);
   }
 
   private drawPen(context: CanvasRenderingContext2D, scene: Scene): void {

@@ -129,6 +129,8 @@ export class ReadingRoom implements PlaneHost {
   channel = 0;
   playing = false;
   pen: Scene["pen"] = null;
+  /** The value under the pointer, in words. */
+  readout: Scene["readout"] = null;
 
   readonly time = new ActiveTime();
   private timeKept = 0;
@@ -140,6 +142,7 @@ export class ReadingRoom implements PlaneHost {
   /** Volumes of the phases that were looked at, the case's own among them. */
   readonly volumes = new Map<number, StreamedVolume>();
   private readonly channelIds = new Map<number, string>();
+  private readonly channelValues = new Map<number, ArrayLike<number>>();
   version = 0;
 
   constructor(readonly taskId: string, readonly me: Me) {}
@@ -510,6 +513,9 @@ export class ReadingRoom implements PlaneHost {
   /** The pen moves; returns whether something in this plane is to be drawn. */
   penMove(plane: PlaneViewport, x: number, y: number, erase: boolean): void {
     const at = plane.voxelAt(x, y);
+    const value = this.valueAt(at);
+    const unit = this.frames?.quantity === "arbitrary" ? "" : ` ${this.frames?.quantity ?? ""}`;
+    this.readout = value === undefined ? null : { plane, text: `${Number(value.toFixed(3))}${unit}` };
     if (this.stroke) {
       this.pen = { plane, x, y, radiusMm: this.radiusMm, lasso: null, measure: null };
       this.paintTo(plane, at, erase || this.tool === "eraser");
@@ -544,6 +550,18 @@ export class ReadingRoom implements PlaneHost {
       }
     }
     this.changed();
+  }
+
+  /** Take back what the pen is just doing; false where it does nothing. */
+  cancelPen(): boolean {
+    if (!this.drawing) return false;
+    if (this.stroke) {
+      this.labels!.apply(this.stroke.changes(), true);
+      this.stroke = this.strokeTool = null;
+    }
+    this.pen = null;
+    this.changed();
+    return true;
   }
 
   get drawing(): boolean {
@@ -794,7 +812,9 @@ export class ReadingRoom implements PlaneHost {
           this.busy = "Loading the channel …";
           this.changed();
           const { data, headers } = await calls.channelImage(this.taskId, channel);
-          this.channelIds.set(channel, localVolume(`${this.taskId}/channel-${channel}`, frames, data, headers.get("X-Dtype") ?? ""));
+          const local = localVolume(`${this.taskId}/channel-${channel}`, frames, data, headers.get("X-Dtype") ?? "");
+          this.channelIds.set(channel, local.volumeId);
+          this.channelValues.set(channel, local.values);
         }
         id = this.channelIds.get(channel)!;
       }
@@ -808,6 +828,15 @@ export class ReadingRoom implements PlaneHost {
       this.busy = null;
     }
     this.changed();
+  }
+
+  /** Value of the phase and channel on the screen at a voxel, once it is here. */
+  valueAt(index: readonly number[]): number | undefined {
+    const { labels } = this;
+    const [i, j, k] = index.map(Math.round);
+    if (!labels?.contains(i, j, k)) return undefined;
+    if (this.channel > 0) return this.channelValues.get(this.channel)?.[labels.indexOf(i, j, k)];
+    return this.volumes.get(this.phase)?.valueAt([i, j, k]);
   }
 
   get ownPhase(): boolean {
@@ -845,6 +874,7 @@ export class ReadingRoom implements PlaneHost {
       measures: [...(this.history?.measures.values() ?? [])],
       spacingMm: this.frames?.spacing_mm ?? [1, 1, 1],
       pen: this.pen,
+      readout: this.readout,
     };
   }
 
@@ -877,6 +907,27 @@ export class ReadingRoom implements PlaneHost {
     form.set("started_from_model", String(history!.startedFromModel));
     form.set("active_time_s", this.time.seconds.toFixed(1));
     return form;
+  }
+
+  /** Take a label from a file: it becomes a version, checked by the service, and then an edit of the label in hand. */
+  async takeFile(file: File): Promise<Problem | Error | null> {
+    if (!this.mayEdit) return new Error("The case cannot be changed now.");
+    const name = file.name.toLowerCase();
+    const format = /\.nii(\.gz)?$/.test(name) ? "nifti" : /\.dcm$/.test(name) ? "dicom-seg" : null;
+    if (!format) return new Error("Expected a file .nii, .nii.gz or .dcm (DICOM SEG), got another kind.");
+    const form = new FormData();
+    form.set("label", file);
+    form.set("format", format);
+    form.set("lease_id", this.journal!.leaseId);
+    form.set("active_time_s", this.time.seconds.toFixed(1));
+    try {
+      const made = await calls.saveVersion(this.taskId, form);
+      const { data } = await calls.labelRaw(made.label_version_id);
+      this.restore(new Uint8Array(data), `Take ${file.name}`, false);
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
   }
 
   /** Make a version of the label as it stands; the task goes on. Returns how long it took, in ms. */
