@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.e2e.reading_room.conftest import CHROMIUM_FLAGS, chromium
+from tests.e2e.reading_room.conftest import CHROMIUM_FLAGS
 from tests.e2e.reading_room.phantom_ct import ORGANS, SHAPE, SPACING_MM, series
 from tests.e2e.reading_room.projects import READER, project
 from tests.e2e.reading_room.room import Room
@@ -116,7 +116,7 @@ def main() -> None:
             site.flag(PROJECT, case, rank=number + 1)
             site.task_of(PROJECT, case)
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
             context = browser.new_context(viewport={"width": 1440, "height": 860})
             context.add_cookies([{"name": "radloop_token", "value": site.token(READER), "url": site.url}])
             page = context.new_page()

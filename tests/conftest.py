@@ -142,3 +142,13 @@ def objects_url(request, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     bucket, _, options = server.url.partition("?")
     return f"{bucket}/{uuid.uuid4().hex}?{options}"
+
+
+@pytest.fixture(scope="session")
+def chromium_path():
+    """The browser of the pages' tests. Where nobody may install one, they are skipped by this reason; the rest runs."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium: scripts/browser installs it as root, and says what to type otherwise")
+    return found

@@ -17,16 +17,9 @@ SCREENSHOTS = Path(__file__).parents[3] / ".radloop" / "screenshots"
 """Every page as the tests saw it; the best are copied to docs/images by hand."""
 
 
-def chromium() -> str:
-    """Return the browser's path."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert found, "expected Chromium, got none: run scripts/browser"
-    return found
-
-
 # For this package and no longer: a platform that idles beside the rest of the suite takes half a core.
 @pytest.fixture(scope="package")
-def site() -> Iterator[ReadingSite]:
+def site(chromium_path) -> Iterator[ReadingSite]:
     folder = Path(tempfile.mkdtemp(prefix="radloop-reading-", dir="/tmp"))
     site = ReadingSite(folder / "data", {"LABELING_EXPIRY_INTERVAL_S": "0.2"})
     try:
@@ -37,9 +30,9 @@ def site() -> Iterator[ReadingSite]:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(chromium_path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

@@ -1,7 +1,5 @@
 """Signing in by a real browser: which cookies it sends where, and what it does with the page that goes on by itself."""
 
-import shutil
-
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -9,11 +7,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium")
-    assert path, "expected Debian's chromium, got none; do: apt-get install chromium"
+def chromium(chromium_path):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         yield browser
         browser.close()
 
