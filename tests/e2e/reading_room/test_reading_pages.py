@@ -113,6 +113,8 @@ def test_the_keys_are_shown_and_written_down(site, task, visitor):
     for title, groups in pages:
         lines += ["", f"## {title}"]
         for group, rows in groups:
+            if group == "Go to":  # depends on who one is, and in how many projects
+                continue
             lines += ["", f"| {group} | |", "|---|---|", *(f"| {label} | `{keys}` |" for label, keys in rows)]
     written = "\n".join(lines) + "\n"
     if os.environ.get("RADLOOP_WRITE_KEYS"):
