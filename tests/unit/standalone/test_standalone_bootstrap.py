@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 FILES = ["uv.lock", "pyproject.toml", "scripts/bootstrap", "scripts/bootstrap-requirements.txt"]
+WEB = Path("services/labeling/web")
 PYTHONS = ("python3", "python3.13", "python3.12", "python3.11")
 
 
@@ -22,6 +23,7 @@ def checkout(tmp_path: Path) -> Path:
         target = tmp_path / "checkout" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
+    shutil.copytree(ROOT / WEB, tmp_path / "checkout" / WEB, ignore=shutil.ignore_patterns("node_modules", "dist"))
     (tmp_path / "bin").mkdir()
     for name in PYTHONS:
         put_python(tmp_path / "checkout", name, version="", lack="")
@@ -81,8 +83,23 @@ def test_what_is_there_is_used_again(checkout: Path) -> None:
     (checkout / ".venv" / ".radloop-stamp").write_text(digest.hexdigest())
     (checkout / ".triton").mkdir()
     (checkout / ".triton" / ".radloop-stamp").write_text(hashlib.sha256(b"").hexdigest())
+    (checkout / WEB / "dist").mkdir()
+    (checkout / WEB / "dist" / ".radloop-stamp").write_text(stamp_of_web(checkout / WEB))
     done = bootstrap(checkout)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # Another page, and what is there is no longer what would be built.
+    (checkout / WEB / "src" / "main.tsx").write_text("")
+    assert bootstrap(checkout).returncode != 0
+
+
+def stamp_of_web(web: Path) -> str:
+    """Return what the script writes into ``dist`` when it has built the pages: every file of theirs, and the lock file."""
+    modules = hashlib.sha256((web / "package-lock.json").read_bytes() + (web / ".npmrc").read_bytes()).hexdigest()
+    files = [web / "index.html", *web.glob("*.json"), *web.glob("*.ts")]
+    files += [file for folder in ("src", "public") for file in (web / folder).rglob("*") if file.is_file()]
+    names = sorted(str(file.relative_to(web)) for file in files)
+    lines = [f"{hashlib.sha256((web / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    return hashlib.sha256((modules + "\n" + "".join(lines)).encode()).hexdigest()
 
 
 def test_every_target_of_the_makefile_is_listed() -> None:
