@@ -1,9 +1,7 @@
 /** The lines of one of the operator's lists; only those in sight are in the page. */
 
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef } from "react";
-
 import { age, count, stamp, timeOf } from "../../app/format";
+import { useRowsInSight } from "../../app/rowsInSight";
 import type { WindowedList } from "../../app/windowed";
 import type { Line, Tab } from "./intake";
 
@@ -26,20 +24,7 @@ export default function Lines(props: {
 }) {
   const { tab, list, administer, selected, select, deeds } = props;
   const total = list.total ?? 0;
-  const scroller = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({
-    count: total,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_PX,
-    overscan: 10,
-  });
-  const items = virtual.getVirtualItems();
-  const first = items[0]?.index ?? 0;
-  const last = items.at(-1)?.index ?? 0;
-  useEffect(() => list.need(first, last), [list, first, last]);
-  useEffect(() => {
-    if (selected >= 0 && selected < total) virtual.scrollToIndex(selected, { align: "auto" });
-  }, [virtual, selected, total]);
+  const { scroller, items, heightPx, selectedInSight } = useRowsInSight(list, total, selected, ROW_PX);
   const now = new Date();
   return (
     <div
@@ -48,7 +33,7 @@ export default function Lines(props: {
       role="grid"
       aria-label={tab}
       aria-rowcount={total + 1}
-      aria-activedescendant={selected >= first && selected <= last ? `line-${selected}` : undefined}
+      aria-activedescendant={selectedInSight ? `line-${selected}` : undefined}
       tabIndex={0}
     >
       <div className="head" role="rowgroup">
@@ -63,7 +48,7 @@ export default function Lines(props: {
           <div role="columnheader">Do</div>
         </div>
       </div>
-      <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: "relative" }}>
+      <div role="rowgroup" style={{ height: heightPx, position: "relative" }}>
         {items.map((item) => {
           const line = list.row(item.index);
           return (

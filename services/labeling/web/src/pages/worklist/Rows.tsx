@@ -1,11 +1,11 @@
 /** The worklist's rows: only those in sight are in the page, however many there are. */
 
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef } from "react";
+import { useEffect } from "react";
 
 import type { WorklistRow } from "../../api/types";
 import { age, measured, short, stamp, timeOf } from "../../app/format";
 import { hashOf } from "../../app/route";
+import { useRowsInSight } from "../../app/rowsInSight";
 import type { WindowedList } from "../../app/windowed";
 import { findingWords, readingWords, taskStateWords, whyWords } from "../../app/words";
 import { type Filters, sortedBy, type SortName } from "./filters";
@@ -37,21 +37,7 @@ export default function Rows(props: {
   onPage(rows: number): void;
 }) {
   const { list, total, filters, change, selected, select, open, onPage } = props;
-  const scroller = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({
-    count: total,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_PX,
-    overscan: 10,
-  });
-  const items = virtual.getVirtualItems();
-  const first = items[0]?.index ?? 0;
-  const last = items.at(-1)?.index ?? 0;
-
-  useEffect(() => list.need(first, last), [list, first, last]);
-  useEffect(() => {
-    if (selected >= 0 && selected < total) virtual.scrollToIndex(selected, { align: "auto" });
-  }, [virtual, selected, total]);
+  const { scroller, items, heightPx, selectedInSight } = useRowsInSight(list, total, selected, ROW_PX);
   useEffect(() => {
     const height = scroller.current?.clientHeight ?? 0;
     onPage(Math.max(1, Math.floor(height / ROW_PX) - 2));
@@ -66,7 +52,7 @@ export default function Rows(props: {
       aria-label="Worklist"
       aria-rowcount={total + 1}
       aria-colcount={COLUMNS.length}
-      aria-activedescendant={selected >= first && selected <= last ? `row-${selected}` : undefined}
+      aria-activedescendant={selectedInSight ? `row-${selected}` : undefined}
       tabIndex={0}
     >
       <div className="head" role="rowgroup">
@@ -90,7 +76,7 @@ export default function Rows(props: {
           ))}
         </div>
       </div>
-      <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: "relative" }}>
+      <div role="rowgroup" style={{ height: heightPx, position: "relative" }}>
         {items.map((item) => {
           const row = list.row(item.index);
           return (
