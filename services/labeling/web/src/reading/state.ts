@@ -75,7 +75,6 @@ export class RoomState {
   crosshair: Index3 | null = null;
   showCrosshair = true;
   window = { center: 0, width: 1 };
-  smooth = true;
   activePlane: PlaneViewport | null = null;
   large: PlaneViewport | null = null;
   maximised: string | null = null;

@@ -269,15 +269,6 @@ export class Views {
     }
   }
 
-  setInterpolated(smooth: boolean): void {
-    const { LINEAR, NEAREST } = cornerstone.Enums.InterpolationType;
-    for (const plane of this.planes) {
-      const viewport = this.viewport(plane.id);
-      viewport?.setProperties({ interpolationType: smooth ? LINEAR : NEAREST });
-      viewport?.render();
-    }
-  }
-
   /** The elements have another size. */
   resize(): void {
     this.engine?.resize(true, true);
