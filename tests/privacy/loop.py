@@ -22,6 +22,7 @@ from tests.privacy.running import client_for, wait_for
 from tests.privacy.search import Search
 from tests.privacy.sending import Sender, as_folder, as_zip, broken_files, broken_zips
 from tests.privacy.studies import StudyMaker, file_of
+from tests.privacy.surfaces import CONTROL_PLANE
 
 PROJECT = "privacy"
 MOST_READINGS = 5
@@ -262,10 +263,14 @@ class SiteLoop:
             self._sender.store("withdrawn, sent again", study)
         self._operator.post("/ingest/v1/complete")
 
-    def ask(self, token: str) -> None:
-        """Ask every endpoint of every service of the site, and the gateway, for what they do not have."""
+    def ask(self, token: str, cloud_token: str) -> None:
+        """Ask every endpoint of every service, for what they do not have.
+
+        A control plane on the site's machine is asked by somebody of its own: its audit trail names who asked it.
+        """
         for name, url in self._platform.services.items():
-            with contextlib.closing(Asker(name, url, token, self._canaries)) as asker:
+            whose = cloud_token if name == CONTROL_PLANE else token
+            with contextlib.closing(Asker(name, url, whose, self._canaries)) as asker:
                 asker.ask_everything()
                 asker.ask_badly()
             self.asked |= asker.asked

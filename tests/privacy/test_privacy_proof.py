@@ -39,7 +39,9 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
         loop = SiteLoop(layout, platform, cloud, canaries, tmp_path_factory.mktemp("scratch"))
         stack.callback(loop.close)
         loop.run()
-        loop.ask(issue_token(layout, canaries.text("subject of who asks"), {"*": tuple(Role)}))
+        everything = {"*": tuple(Role)}
+        of_the_site = issue_token(layout, canaries.text("subject of who asks"), everything)
+        loop.ask(of_the_site, issue_token(layout, "operator-of-the-cloud", everything))
         yield Exposed(layout, platform, Search(canaries), loop.asked)
 
 

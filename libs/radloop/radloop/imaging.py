@@ -2,6 +2,9 @@
 
 In memory, in contracts and in the UI an affine maps voxel indices to patient coordinates (LPS, mm; DICOM PS3.3 C.7.6.2).
 NIfTI and MONAI use RAS: `lps_from_ras` is the one place where the two meet.
+
+A mask says of each voxel which segments it belongs to. As a *label map* (uint8) it is the value of its one segment, 0 for none;
+as *segment bits* (uint32), where a project's segments may overlap, bit ``value - 1`` is set for each. Everything here takes both.
 """
 
 import gzip
@@ -12,6 +15,15 @@ import numpy as np
 from scipy import ndimage
 
 from radloop.errors import Invalid
+
+SEGMENT_BITS = np.dtype(np.uint32)
+"""Type of a mask whose segments may overlap."""
+
+LARGEST_BIT_VALUE = 32
+"""Largest value of a segment that may overlap others."""
+
+_BITS_NAME = "segment bits"
+"""Intent name in the NIfTI header, at most 15 characters."""
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -75,7 +87,17 @@ def write_nifti(volume: Volume) -> bytes:
     """Write a volume as an uncompressed NIfTI-1 file; the same volume gives the same bytes."""
     image = nib.Nifti1Image(volume.array, ras_from_lps(volume.affine_lps))
     image.header.set_xyzt_units("mm")
+    if volume.array.dtype == SEGMENT_BITS:
+        # Says so itself: read as a label map it would be quite another mask. No intent of NIfTI-1 means bits, hence "none".
+        image.header.set_intent("none", name=_BITS_NAME, allow_unknown=True)
     return image.to_bytes()
+
+
+def says_segment_bits(data: bytes) -> bool:
+    """Whether a NIfTI-1 file (``.nii`` or ``.nii.gz``) that `read_nifti` reads calls itself segment bits."""
+    plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    header = nib.Nifti1Image.from_bytes(plain).header
+    return header.get_data_dtype() == SEGMENT_BITS and header.get_intent()[2] == _BITS_NAME
 
 
 def same_geometry(a: Volume, b: Volume, tolerance_mm: float = 1e-3) -> bool:
@@ -87,19 +109,66 @@ def same_geometry(a: Volume, b: Volume, tolerance_mm: float = 1e-3) -> bool:
     return bool(np.abs(corners @ (a.affine_lps - b.affine_lps).T).max() <= tolerance_mm)
 
 
+def segment_voxels(mask: np.ndarray, value: int) -> np.ndarray:
+    """Return bool, the mask's shape: the voxels of one segment."""
+    if mask.dtype != SEGMENT_BITS:
+        return mask == value
+    return (mask & segment_bit(value)) != 0
+
+
+def segment_bit(value: int) -> np.uint32:
+    """Return the segment bits of a voxel that belongs to one segment only.
+
+    Raises
+    ------
+    Invalid
+        ``segment-value-no-bit``: the value is not in 1..`LARGEST_BIT_VALUE`.
+    """
+    if not 1 <= value <= LARGEST_BIT_VALUE:
+        raise Invalid("segment-value-no-bit", expected=f"a value in 1..{LARGEST_BIT_VALUE}", got=str(value))
+    return np.uint32(1 << (value - 1))
+
+
+def segment_values(mask: np.ndarray) -> list[int]:
+    """Return the values of the segments a mask has voxels of, ascending."""
+    if mask.dtype == SEGMENT_BITS:
+        found = int(np.bitwise_or.reduce(mask, axis=None))
+        return [value for value in range(1, LARGEST_BIT_VALUE + 1) if found >> (value - 1) & 1]
+    if mask.dtype != np.uint8:
+        return [int(value) for value in np.unique(mask) if value]
+    # A label map is looked through without being sorted.
+    seen = np.zeros(256, bool)
+    seen[mask.ravel(order="K")] = True
+    return [int(value) for value in np.flatnonzero(seen) if value]
+
+
+def bits_of(label_map: np.ndarray) -> np.ndarray:
+    """Turn a label map (uint8) into segment bits (uint32) of the same shape.
+
+    Raises
+    ------
+    Invalid
+        ``segment-value-no-bit``: a value is above `LARGEST_BIT_VALUE`.
+    """
+    table = np.zeros(256, SEGMENT_BITS)
+    for value in segment_values(label_map):
+        table[value] = segment_bit(value)
+    return table[label_map]
+
+
 def dice(a: np.ndarray, b: np.ndarray, value: int) -> float:
-    """Return the Dice coefficient of one label value in two label maps of equal shape; 1 when both lack it."""
-    first, second = a == value, b == value
+    """Return the Dice coefficient of one segment in two masks of equal shape; 1 when both lack it."""
+    first, second = segment_voxels(a, value), segment_voxels(b, value)
     total = int(first.sum()) + int(second.sum())
     return 1.0 if total == 0 else 2.0 * int((first & second).sum()) / total
 
 
 def surface_distance_95(a: np.ndarray, b: np.ndarray, value: int, spacing_mm: tuple[float, float, float]) -> float:
-    """Return the 95th percentile of the distances between the surfaces of one label value, in mm.
+    """Return the 95th percentile of the distances between the surfaces of one segment in two masks, in mm.
 
     Distances of both directions are pooled. Both empty gives 0, one empty gives infinity.
     """
-    first, second = a == value, b == value
+    first, second = segment_voxels(a, value), segment_voxels(b, value)
     if not first.any() or not second.any():
         return 0.0 if first.any() == second.any() else float("inf")
     box = ndimage.find_objects((first | second).astype(np.uint8))[0]

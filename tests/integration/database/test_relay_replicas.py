@@ -90,7 +90,7 @@ def test_another_takes_over(bench, sent):
     until(lambda: count(database, SHARED.outbox) == 0, "and purged")
     if sent == signal.SIGSTOP:
         first.process.send_signal(signal.SIGCONT)
-        until(lambda: "database-unavailable" in first.lines, "the first noticed that its session had ended")
+        until(lambda: "not mine" in first.lines, "the first noticed that its session had ended")
         say(database, "d")
         until(lambda: len(published(log)) == 4, "the second goes on")
         assert first.lines.count("mine") == 1
@@ -112,6 +112,22 @@ def test_what_was_published_goes_even_if_the_session_ended_meanwhile(bench):
     assert relay.step()
     assert count(database, SHARED.outbox) == 0
     assert not relay.step() and relay.active
+    assert len(log.read(TOPIC, {}, 10)) == 2
+    relay.close()
+
+
+def test_who_was_silent_for_long_takes_its_turn_again(bench, monkeypatch):
+    """A process that got no processor for a while must not fail for it: nobody else wanted to publish."""
+    database, log, _ = bench
+    relay = Relay(database, log)
+    say(database, "a")
+    assert relay.step()
+    with database.begin() as connection:
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'radloop-bench-relay'"
+        assert connection.exec_driver_sql(ended).scalars().all() == [True]
+    monkeypatch.setattr("radloop.sql.outbox._HUNG_AFTER_S", 0)
+    say(database, "b")
+    assert relay.step() and relay.active
     assert len(log.read(TOPIC, {}, 10)) == 2
     relay.close()
 

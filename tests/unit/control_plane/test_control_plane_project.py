@@ -13,7 +13,7 @@ from radloop.errors import Conflict, Forbidden, Invalid
 def test_the_same_settings_are_the_same_version(settings):
     project = Project.new("p", settings)
     assert project.changed_to(replace(settings)) is project
-    changed = project.changed_to(replace(settings, overlapping_segments=True))
+    changed = project.changed_to(replace(settings, segments=settings.segments[:1]))
     assert (changed.version, changed.changed_to(settings).version) == (2, 3)
 
 
@@ -29,6 +29,16 @@ def test_a_retired_value_keeps_its_meaning(settings, make_segment):
         project.changed_to(replace(settings, segments=(one, make_segment(3, "posterior"))))
     assert project.changed_to(settings).version == 3
     assert project.changed_to(replace(settings, segments=(one, make_segment(3, "amygdala")))).version == 3
+
+
+def test_whether_segments_overlap_never_changes_and_takes_32_values(settings, make_segment):
+    overlapping = replace(settings, overlapping_segments=True)
+    with pytest.raises(Conflict, match="overlap-fixed"):
+        Project.new("p", settings).changed_to(overlapping)
+    last = replace(overlapping, segments=(*settings.segments, make_segment(32, "amygdala")))
+    assert Project.new("p", overlapping).changed_to(last).version == 2
+    with pytest.raises(Invalid, match="segment-value-no-bit"):
+        Project.new("p", replace(overlapping, segments=(*settings.segments, make_segment(33, "amygdala"))))
 
 
 def test_a_colour_may_change_and_back(settings):

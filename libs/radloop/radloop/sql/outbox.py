@@ -1,6 +1,8 @@
 """The outbox as the relay works at it: whose turn it is to publish, the oldest rows, and their end."""
 
+import contextlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -123,12 +125,16 @@ class PostgresqlOutbox:
         self._bell: Bell = database.outbox_changed
         self._connection: psycopg.Connection[Any] | None = None
         self._mine = False
+        self._spoke_at = 0.0
         self._lock = lock_key(self._schema, "relay")
         self._channel = f"radloop_{self._schema}"
         database.on_close.append(self.close)
 
     def is_mine(self) -> bool:
-        """Whether this session has the lock."""
+        """Whether this session has the lock; after a long silence it asks whether there still is a session."""
+        if self._mine and time.monotonic() - self._spoke_at > _HUNG_AFTER_S / 2:
+            with contextlib.suppress(Unavailable):
+                self._execute("SELECT 1")
         if not self._mine:
             ((self._mine,),) = self._execute("SELECT pg_try_advisory_lock(%s)", (self._lock,))
             if self._mine:
@@ -172,6 +178,7 @@ class PostgresqlOutbox:
             if self._connection is None:
                 self._connection = self._connect()
             cursor = self._connection.execute(statement, values, binary=True)  # type: ignore[call-overload]
+            self._spoke_at = time.monotonic()
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             self.close()

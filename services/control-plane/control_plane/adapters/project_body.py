@@ -167,7 +167,7 @@ class ProjectBody(Body):
     segments: list[SegmentBody] = Field(min_length=1, max_length=255)
     """Label schema."""
     overlapping_segments: bool = False
-    """Whether segments may overlap; then a label has several layers."""
+    """Whether segments may overlap; never changes. Then every value is at most 32."""
     routing: list[RoutingRuleBody] = Field(min_length=1, max_length=100)
     """Which studies the project takes: those any rule matches."""
     split: SplitBody

@@ -8,6 +8,9 @@ from control_plane.domain.configuration import MemberRole, ProjectSettings, Segm
 from control_plane.domain.data_only import check_data_only, check_prose
 from radloop.errors import Conflict, Forbidden, Invalid, NotFound
 
+LARGEST_BIT_VALUE = 32
+"""Largest value of a segment that may overlap others: its bit in a mask of 32 (`project-configured`)."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -50,7 +53,7 @@ class Project:
         Invalid
             The settings contradict themselves, or are more than data.
         Conflict
-            A segment value or name, or the model's name, would mean something else than before.
+            A segment value or name, the model's name, or what a mask is, would mean something else than before.
         """
         if settings == self.settings:
             return self
@@ -61,6 +64,13 @@ class Project:
                 expected=f"model_name {self.settings.model_name}",
                 got=settings.model_name,
                 do="keep the name, which its models carry, or set up another project",
+            )
+        if settings.overlapping_segments != self.settings.overlapping_segments:
+            raise Conflict(
+                "overlap-fixed",
+                expected=f"overlapping_segments to stay {self.settings.overlapping_segments}",
+                got=str(settings.overlapping_segments),
+                do="set up another project: labels of the two kinds cannot be compared",
             )
         check_segments(self.segments_ever, settings.segments)
         added = tuple(segment for segment in settings.segments if segment not in self.segments_ever)
@@ -134,6 +144,14 @@ def check_settings(settings: ProjectSettings) -> None:
         if twice := [value for value in values if values.count(value) > 1]:
             got = str(twice[0]) if what != "members with their role" else "one twice"
             raise Invalid("not-unique", expected=f"{what} that differ", got=got, do="change or remove one of the two")
+    largest = max(segment.value for segment in settings.segments)
+    if settings.overlapping_segments and largest > LARGEST_BIT_VALUE:
+        raise Invalid(
+            "segment-value-no-bit",
+            expected=f"values up to {LARGEST_BIT_VALUE} where segments may overlap",
+            got=str(largest),
+            do="number the segments from 1, or split them over two projects",
+        )
     for rule in settings.routing:
         if not any((rule.called_ae_title, rule.modality, rule.body_part, rule.description_contains)):
             raise Invalid(
