@@ -285,15 +285,15 @@ class QaUnitOfWork(UnitOfWork, Protocol):
 
 
 class Masks(Protocol):
-    """Label maps in the object store."""
+    """Masks in the object store."""
 
     def load(self, ref: ObjectRef) -> Volume:
-        """Read a label map.
+        """Read a mask: a label map (uint8) or segment bits (uint32).
 
         Raises
         ------
         PermanentError
-            When it is not there, damaged or no label map.
+            When it is not there, damaged or no mask.
         TemporaryError
             When the store is away.
         """

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from edge_miner.domain.parts import count_parts
 from edge_miner.domain.pool import Pool, PoolMember
 from edge_miner.domain.sanity import examine, robust_z
 
@@ -76,12 +75,3 @@ def test_failed_cases_stay_out_of_all_statistics() -> None:
     sanity = examine(_pool([3.0] * 9 + [0.0], failed=(9,)), [1])
     assert np.flatnonzero(sanity.failed).tolist() == [9]
     assert not (sanity.empty | sanity.volume_outlier | sanity.components | sanity.nothing_found).any()
-
-
-def test_count_parts() -> None:
-    mask = np.zeros((6, 6, 6), dtype=np.uint8)
-    mask[0, 0, 0] = mask[1, 1, 1] = 2  # touch at a corner: one part
-    mask[5, 5, 5] = 2
-    mask[3, :, 3] = 4
-    assert count_parts(mask) == {2: 2, 4: 1}
-    assert count_parts(np.zeros((2, 2, 2), dtype=np.uint8)) == {}

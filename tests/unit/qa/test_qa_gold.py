@@ -79,7 +79,7 @@ def checked(name: str, examination: Examination | None = CLEAN, **dices: float) 
 @pytest.fixture
 def gold(uow):
     """Case g, read by anna, is gold; ben has read nothing yet, carla reads elsewhere in the project."""
-    deliver(NEVER, uow, ProjectConfigured("project", 1, (Segment(1, True),), ReadingPolicy(0, 0.8), ()))
+    deliver(NEVER, uow, ProjectConfigured("project", 1, (Segment(1, True),), False, ReadingPolicy(0, 0.8), ()))
     deliver(NEVER, uow, *(study(case) for case in "gcde"))
     deliver(NEVER, uow, label("g1", "g", "anna"), checked("g1"), label("e1", "e", "carla"), checked("e1"))
     deliver(NEVER, uow, NameGold("g", "g1", "lead"))

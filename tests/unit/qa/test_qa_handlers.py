@@ -42,7 +42,7 @@ PREDICTION = PredictionMade("prediction", "case", "study", "project", REF, "roun
 
 
 def project(share: float = 0.0, version: int = 1) -> ProjectConfigured:
-    return ProjectConfigured("project", version, (Segment(1, True),), ReadingPolicy(share, 0.8), ())
+    return ProjectConfigured("project", version, (Segment(1, True),), False, ReadingPolicy(share, 0.8), ())
 
 
 def label(name: str = "a", **changed) -> LabelSubmitted:
@@ -98,6 +98,12 @@ def test_a_label_opens_a_review_and_says_nothing_until_it_is_checked(uow):
     assert isinstance(said, LabelApproved) and said.label_version_id == "a"
     assert only_review(uow).state == ReviewState.APPROVED
     assert only_review(uow).approved_label == "a"
+
+
+def test_whether_segments_overlap_is_kept_of_a_project(uow):
+    deliver(TABLE, uow, project(), replace(project(), project_id="other", overlapping_segments=True))
+    assert not uow.projects.newest("project").overlapping_segments
+    assert uow.projects.newest("other").overlapping_segments
 
 
 def test_what_a_label_refers_to_must_be_known(uow):

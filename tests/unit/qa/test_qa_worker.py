@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from qa.adapters.masks import StoredMasks
 from qa.adapters.worker import TRIES, Checker
+from qa.domain.findings import ReturnReason
 from qa.domain.label import CaseGeometry, Segment
 from qa.domain.model import LabelSource, LabelVersion, Outcome, Project, Reading, ReadingPolicy, Review
 from qa.ports import KnownCase, KnownPrediction
@@ -22,6 +24,13 @@ SPOKEN = (SegmentStatus(1, SegmentState.ANNOTATED),)
 def mask(shift: int = 0) -> np.ndarray:
     array = np.zeros((16, 16, 16), np.uint8)
     array[4:10, 4:10, 4 + shift : 10 + shift] = 1
+    return array
+
+
+def nested(shift: int = 0) -> np.ndarray:
+    """Segment bits: the same, and segment 2 in its middle."""
+    array = np.where(mask(shift) == 1, np.uint32(0b01), np.uint32(0))
+    array[6:8, 6:8, 6 + shift : 8 + shift] |= np.uint32(0b10)
     return array
 
 
@@ -43,7 +52,7 @@ class Bench:
     def put(self, name: str, array: np.ndarray) -> ObjectRef:
         return self.objects.put(f"labeling/study/{name}.nii", write_nifti(Volume(array, AFFINE)))
 
-    def label(self, name: str, ref: ObjectRef, reading: Reading = Reading.FIRST) -> None:
+    def label(self, name: str, ref: ObjectRef, reading: Reading = Reading.FIRST, segments=SPOKEN) -> None:
         self.uow.labels.save(
             LabelVersion(
                 label_version_id=name,
@@ -57,7 +66,7 @@ class Bench:
                 source=LabelSource.READER,
                 reading=reading,
                 mask=ref,
-                segments=SPOKEN,
+                segments=segments,
                 started_from_model=False,
                 attempt=1,
             )
@@ -140,6 +149,64 @@ def test_a_label_whose_checks_fail_again_and_again_does_not_block_the_others(ben
             checker.step()
     assert checker.step()
     assert bench.commands[0].examination is None
+
+
+@pytest.fixture
+def overlapping(bench):
+    """The bench with a project whose segments may overlap."""
+    segments = (Segment(1, True), Segment(2, False))
+    bench.uow.projects.save(Project("project", 1, segments, ReadingPolicy(0, 0.8), (), overlapping_segments=True))
+    return bench
+
+
+SPOKEN_OF_BOTH = (*SPOKEN, SegmentStatus(2, SegmentState.ANNOTATED))
+
+
+def test_a_label_whose_segments_overlap_is_checked_against_a_label_map(overlapping):
+    # The model says of a voxel one segment only: its organ lacks the lesion's 8 of 216 voxels.
+    predicted = mask()
+    predicted[6:8, 6:8, 6:8] = 2
+    overlapping.predict("p", overlapping.put("p", predicted))
+    overlapping.label("a", overlapping.put("a", nested()), segments=SPOKEN_OF_BOTH)
+    overlapping.checker.step()
+    (command,) = overlapping.commands
+    assert command.examination.findings == ()
+    scores = {score.name: score.value for score in command.examination.prediction_dice}
+    assert scores == {"dice-segment-1": 2 * 208 / (216 + 208), "dice-segment-2": 1.0}
+
+
+def test_two_readings_whose_segments_overlap_are_compared_segment_by_segment(overlapping):
+    overlapping.label("a", overlapping.put("a", nested()), segments=SPOKEN_OF_BOTH)
+    overlapping.checker.step()
+    overlapping.label("b", overlapping.put("b", nested(1)), Reading.SECOND, SPOKEN_OF_BOTH)
+    overlapping.checker.step()
+    (comparison,) = overlapping.commands[-1].comparisons
+    assert [(item.segment, item.dice) for item in comparison.segments] == [(1, pytest.approx(5 / 6)), (2, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("overlaps", "array", "bits", "expected_bits"), [(True, mask(), 8, 32), (False, nested(), 32, 8)]
+)
+def test_a_label_of_the_other_kind_goes_back(bench, request, overlaps, array, bits, expected_bits):
+    if overlaps:
+        request.getfixturevalue("overlapping")
+    bench.label("a", bench.put("a", array))
+    bench.checker.step()
+    examination = bench.commands[0].examination
+    (found,) = examination.findings
+    assert (found.reason, examination.measurement) == (ReturnReason.GEOMETRY, None)
+    assert {score.name: score.value for score in found.numbers} == {
+        "voxel-bits": bits,
+        "expected-voxel-bits": expected_bits,
+    }
+
+
+def test_segment_bits_are_what_calls_itself_so(bench):
+    assert bench.masks.load(bench.put("bits", nested())).array.dtype == np.uint32
+    # A label map that somebody saved in 32 bits stays a label map.
+    image = nib.Nifti1Image(mask().astype(np.uint32), np.eye(4))
+    wide = bench.masks.load(bench.objects.put("a/wide.nii", image.to_bytes()))
+    assert wide.array.dtype == np.uint8 and np.array_equal(wide.array, mask())
 
 
 def test_masks_are_uint8_or_refused(bench):

@@ -50,8 +50,7 @@ class MaskExaminer:
     def _counts(self, waiting: MaskToExamine) -> tuple[Score, ...]:
         """Return the counts; none for a mask that is gone or damaged, which must not hold a round up for ever."""
         try:
-            label_map = read_nifti(self._objects.get(waiting.mask)).array
-            parts = count_parts(label_map)
+            parts = count_parts(read_nifti(self._objects.get(waiting.mask)).array)
         except PermanentError as error:
             log.warning("mask not examined", reason=error.code)
             return ()

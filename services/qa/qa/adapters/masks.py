@@ -1,31 +1,34 @@
-"""Label maps from the object store."""
+"""Masks from the object store."""
 
 import numpy as np
 
 from radloop.errors import Invalid
-from radloop.imaging import Volume, read_nifti
+from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, says_segment_bits
 from radloop.objects import Objects
 from radloop.references import ObjectRef
 
 
 class StoredMasks:
-    """Reads label maps as uint8 volumes."""
+    """Reads label maps as uint8 volumes, and segment bits, which the file itself calls so, as uint32 ones."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     def load(self, ref: ObjectRef) -> Volume:
-        """Read a label map.
+        """Read a mask.
 
         Raises
         ------
         PermanentError
-            When it is not there, damaged, no NIfTI, or holds values that are no uint8.
+            When it is not there, damaged, no NIfTI, or a label map with values that are no uint8.
         TemporaryError
             When the store is away.
         """
-        volume = read_nifti(self._objects.get(ref))
+        data = self._objects.get(ref)
+        volume = read_nifti(data)
         array = volume.array
+        if array.dtype == SEGMENT_BITS and says_segment_bits(data):
+            return volume
         if array.dtype != np.uint8:
             whole = array.astype(np.uint8)
             if not np.array_equal(whole, array):

@@ -9,10 +9,9 @@ from typing import Any
 from qa.adapters.metrics import CHECK_SECONDS, FINDINGS
 from qa.domain.agreement import compare
 from qa.domain.examination import examine
-from qa.domain.label import Segment
 from qa.domain.measurement import Population
 from qa.domain.messages import Comparison, RecordExamination
-from qa.domain.model import LabelVersion, Outcome, Reading, Review
+from qa.domain.model import LabelVersion, Outcome, Project, Reading, Review
 from qa.ports import KnownCase, KnownPrediction, Masks
 from radloop.errors import PermanentError, TemporaryError
 from radloop.imaging import Volume
@@ -33,7 +32,7 @@ class _Work:
     label: LabelVersion
     cause: Envelope | None
     case: KnownCase
-    segments: tuple[Segment, ...]
+    project: Project
     prediction: KnownPrediction | None
     population: Population
     others: tuple[LabelVersion, ...]
@@ -98,7 +97,7 @@ class Checker:
                 label=label,
                 cause=uow.labels.cause(label.label_version_id),
                 case=uow.cases.get(label.case_id),
-                segments=uow.projects.get(label.project_id, label.project_version).segments,
+                project=uow.projects.get(label.project_id, label.project_version),
                 prediction=known or uow.cases.newest_prediction(label.case_id),
                 population=uow.approvals.population(label.project_id, label.case_id),
                 others=self._compared_with(uow, review),
@@ -117,7 +116,15 @@ class Checker:
         if mask is None:
             return RecordExamination(label.label_version_id, None, "")
         prediction = self._load(work.prediction.mask, "prediction") if work.prediction else None
-        examination = examine(mask, label.segments, prediction, work.case.geometry, work.segments, work.population)
+        examination = examine(
+            mask,
+            label.segments,
+            prediction,
+            work.case.geometry,
+            work.project.segments,
+            work.population,
+            overlapping=work.project.overlapping_segments,
+        )
         return RecordExamination(
             label_version_id=label.label_version_id,
             examination=examination,

@@ -38,7 +38,7 @@ def compare(
     Parameters
     ----------
     first, second : Volume
-        uint8 label maps in one geometry.
+        Masks in one geometry; each a label map (uint8) or segment bits (uint32), a voxel then counting for each of its segments.
     first_statuses, second_statuses : sequence of SegmentStatus
         A segment that either label does not speak of is left out.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from radloop.imaging import Volume, same_geometry
+from radloop.imaging import SEGMENT_BITS, Volume, same_geometry, segment_values, segment_voxels
 from radloop.references import SegmentState
 
 GEOMETRY_TOLERANCE_MM = 0.01
@@ -34,14 +34,16 @@ class CaseGeometry:
 
 @dataclass(frozen=True)
 class Label:
-    """A label map and, where there is one, the prediction, both cropped to their common content.
+    """A label's mask and, where there is one, the prediction's, both cropped to their common content.
 
     Attributes
     ----------
     array : numpy.ndarray
-        uint8, shape ``(i, j, k)`` of the crop; 0 is background.
+        Label map (uint8) or, in a project whose segments may overlap, segment bits (uint32); shape ``(i, j, k)`` of the crop;
+        0 is background.
     prediction : numpy.ndarray or None
-        uint8, same shape; None where there is no prediction in the label's geometry.
+        Same shape; None where there is no prediction in the label's geometry. May be a label map where the label is segment
+        bits (of a model that was not trained with overlap), so each is asked for a segment's voxels by itself.
     origin : tuple of int
         Index of the crop's first voxel in the whole volume.
     shape : tuple of int
@@ -50,6 +52,8 @@ class Label:
         float64 ``(4, 4)``: voxel of the whole volume to patient coordinates (LPS, mm).
     boxes : Mapping[int, tuple of slice]
         Bounding box, inside the crop, of every value that occurs in ``array``.
+    predicted_boxes : Mapping[int, tuple of slice]
+        The same of ``prediction``; empty without one.
     states : Mapping[int, SegmentState]
         What the label says about each segment.
     """
@@ -60,6 +64,7 @@ class Label:
     shape: tuple[int, int, int]
     affine_lps: np.ndarray
     boxes: Mapping[int, tuple[slice, ...]]
+    predicted_boxes: Mapping[int, tuple[slice, ...]]
     states: Mapping[int, SegmentState]
 
     @property
@@ -86,9 +91,9 @@ def crop_label(
     Parameters
     ----------
     label : Volume
-        uint8 label map.
+        Label map (uint8) or segment bits (uint32).
     prediction : Volume, optional
-        uint8 label map of a model; left out when its geometry is another.
+        A model's mask, of either kind; left out when its geometry is another.
     states : Mapping[int, SegmentState], optional
         What the label says about each segment; annotated where nothing is said.
 
@@ -109,24 +114,46 @@ def crop_label(
         origin=origin,  # type: ignore[arg-type]
         shape=label.array.shape,  # type: ignore[arg-type]
         affine_lps=np.asarray(label.affine_lps, dtype=np.float64),
-        boxes={
-            value: tuple(slice(s.start - o, s.stop - o) for s, o in zip(part, origin, strict=True))
-            for value, part in found.items()
-        },
+        boxes=_moved(found, origin),
+        predicted_boxes=_moved(others, origin),
         states=dict(states or {}),
     )
 
 
-def fits(label: Volume, case: CaseGeometry) -> bool:
-    """Whether a label samples the case's own voxels: an integer map of equal shape and affine."""
+def mask_type(*, overlapping: bool) -> np.dtype:
+    """Return the voxel type of a project's masks: segment bits where its segments may overlap, else that of label maps."""
+    return SEGMENT_BITS if overlapping else np.dtype(np.uint8)
+
+
+def fits(label: Volume, case: CaseGeometry, *, overlapping: bool = False) -> bool:
+    """Whether a label samples the case's own voxels: a mask of the project's kind, of equal shape and affine."""
     whole = Volume(np.broadcast_to(np.uint8(0), case.shape), np.asarray(case.affine_lps, dtype=float).reshape(4, 4))
-    return label.array.dtype == np.uint8 and same_geometry(label, whole, GEOMETRY_TOLERANCE_MM)
+    expected = mask_type(overlapping=overlapping)
+    return label.array.dtype == expected and same_geometry(label, whole, GEOMETRY_TOLERANCE_MM)
 
 
 def _boxes(array: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    if array.dtype == SEGMENT_BITS:
+        # What every plane across an axis holds: two passes, however many segments there are.
+        plane = np.bitwise_or.reduce(array, axis=2)
+        lines = [np.bitwise_or.reduce(plane, axis=1), np.bitwise_or.reduce(plane, axis=0)]
+        lines.append(np.bitwise_or.reduce(array, axis=(0, 1)))
+        return {value: tuple(_extent(segment_voxels(line, value)) for line in lines) for value in segment_values(plane)}
     # NIfTI arrays are in Fortran order; find_objects walks in C order, hence the transposed view.
     found = ndimage.find_objects(array.T, max_label=255)
     return {value: part[::-1] for value, part in enumerate(found, start=1) if part is not None}
+
+
+def _extent(line: np.ndarray) -> slice:
+    places = np.flatnonzero(line)
+    return slice(int(places[0]), int(places[-1]) + 1)
+
+
+def _moved(boxes: Mapping[int, tuple[slice, ...]], origin: tuple[int, ...]) -> dict[int, tuple[slice, ...]]:
+    return {
+        value: tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, origin, strict=True))
+        for value, box in boxes.items()
+    }
 
 
 def _union(boxes: list[tuple[slice, ...]]) -> tuple[slice, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage, optimize
 
 from qa.domain.label import Label
+from radloop.imaging import segment_voxels
 
 MIN_POPULATION = 8
 """Approved labels below which nothing is compared with the population."""
@@ -59,7 +60,7 @@ def measure(label: Label) -> Measurement:
     """Measure a label; values nobody knows are measured too."""
     segments = {}
     for value, box in label.boxes.items():
-        mask = label.array[box] == value
+        mask = segment_voxels(label.array[box], value)
         labelled, count = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
         sizes = np.bincount(labelled.ravel(), minlength=count + 1)[1:]
         centre = np.array(

@@ -20,6 +20,7 @@ class ProjectConfigured(Message):
     project_id: str
     project_version: int
     segments: tuple[Segment, ...]
+    overlapping_segments: bool
     reading: ReadingPolicy
     members: tuple[Member, ...]
 

@@ -72,13 +72,17 @@ class ReadingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One version of a project, as far as labels are concerned."""
+    """One version of a project, as far as labels are concerned.
+
+    ``overlapping_segments``: its masks are segment bits; False in what was kept before such projects could be labelled.
+    """
 
     project_id: str
     project_version: int
     segments: tuple[Segment, ...]
     reading: ReadingPolicy
     members: tuple[Member, ...]
+    overlapping_segments: bool = False
 
 
 class ReviewState(StrEnum):

@@ -15,6 +15,7 @@ from scipy import optimize, special
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import Label
 from qa.domain.measurement import MIN_POPULATION, Measurement, Population, robust_spread
+from radloop.imaging import segment_voxels
 
 SWAP_GAIN = 0.15
 """Mean Dice gained by exchanging segments from which they count as exchanged."""
@@ -75,19 +76,30 @@ class Frame:
 def dice_matrix(label: Label, values: Sequence[int]) -> np.ndarray:
     """Return the Dice of every segment of the label (rows) with every segment of the prediction (columns).
 
+    Segments are compared one by one: a voxel that belongs to several counts for each of them.
+
     Returns
     -------
     numpy.ndarray
         float64 ``(n, n)``; 1 where both are empty.
     """
     assert label.prediction is not None
-    order = np.zeros(256, dtype=np.intp)
-    order[list(values)] = np.arange(1, len(values) + 1)
-    size = len(values) + 1
-    both = order[label.array] * size + order[label.prediction]
-    counts = np.bincount(both.ravel(), minlength=size * size).reshape(size, size)
-    total = counts.sum(axis=1)[1:, None] + counts.sum(axis=0)[None, 1:]
-    return np.where(total == 0, 1.0, 2.0 * counts[1:, 1:] / np.maximum(total, 1))
+    predicted = np.array([_predicted_voxels(label, value) for value in values])
+    own, common = np.zeros(len(values), dtype=np.intp), np.zeros((len(values),) * 2, dtype=np.intp)
+    for row, value in enumerate(values):
+        if value in label.boxes:
+            box = label.boxes[value]
+            under = label.prediction[box][segment_voxels(label.array[box], value)]
+            own[row] = under.size
+            common[row] = [np.count_nonzero(segment_voxels(under, other)) for other in values]
+    total = own[:, None] + predicted[None, :]
+    return np.where(total == 0, 1.0, 2.0 * common / np.maximum(total, 1))
+
+
+def _predicted_voxels(label: Label, value: int) -> int:
+    assert label.prediction is not None
+    box = label.predicted_boxes.get(value)
+    return 0 if box is None else int(np.count_nonzero(segment_voxels(label.prediction[box], value)))
 
 
 def check_swapped(label: Label, measurement: Measurement, population: Population) -> list[Finding]:
@@ -101,7 +113,7 @@ def check_swapped(label: Label, measurement: Measurement, population: Population
     reversed_pairs, usual_pairs = _directions(measurement, population)
     found = []
     if label.prediction is not None:
-        values = [value for value in label.boxes if (label.prediction == value).any()]
+        values = [value for value in label.boxes if value in label.predicted_boxes]
         found = _exchanged(label, values)
         if found and {item.segment for item in found} <= {value for pair in usual_pairs for value in pair}:
             found = [item for item in found if item.segment in {v for pair in reversed_pairs for v in pair}]
@@ -224,10 +236,10 @@ def best_translation(label: Label) -> Translation | None:
     strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
     flat, sampled = padded.ravel(), []
     for value, box in label.boxes.items():
-        predicted = np.count_nonzero(label.prediction == value)
+        predicted = _predicted_voxels(label, value)
         if not predicted:
             continue
-        mask = label.array[box] == value
+        mask = segment_voxels(label.array[box], value)
         inside = np.flatnonzero(mask)
         step = math.ceil(len(inside) / SAMPLED_VOXELS)
         places = np.stack(np.unravel_index(inside[::step], mask.shape), axis=1) + [part.start for part in box]
@@ -237,7 +249,8 @@ def best_translation(label: Label) -> Translation | None:
 
     def mean_dice(shift: tuple[int, ...]) -> float:
         move = int(np.dot(shift, strides))
-        return sum(weight * np.count_nonzero(flat[at + move] == value) for value, at, weight in sampled) / len(sampled)
+        covered = (weight * np.count_nonzero(segment_voxels(flat[at + move], value)) for value, at, weight in sampled)
+        return sum(covered) / len(sampled)
 
     coarse = {shift: mean_dice(shift) for shift in itertools.product(range(-reach, reach + 1, 2), repeat=3)}
     around = max(coarse, key=coarse.__getitem__)

@@ -6,6 +6,7 @@ import numpy as np
 
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import Label, Segment
+from radloop.imaging import segment_voxels
 from radloop.references import SegmentState
 
 
@@ -18,7 +19,7 @@ def check_values(label: Label, segments: Sequence[Segment]) -> list[Finding]:
             ReturnReason.UNKNOWN_VALUE,
             Severity.RETURN,
             value,
-            voxels=int(np.count_nonzero(label.array[box] == value)),
+            voxels=int(np.count_nonzero(segment_voxels(label.array[box], value))),
         )
         for value, box in label.boxes.items()
         if value not in known or value in denied

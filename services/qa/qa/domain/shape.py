@@ -9,7 +9,7 @@ from scipy import ndimage, spatial
 from qa.domain.findings import Finding, ReturnReason, Severity, finding
 from qa.domain.label import Label, Segment
 from qa.domain.measurement import MIN_POPULATION, Measurement, Population, SegmentMeasurement, robust_spread
-from radloop.imaging import components
+from radloop.imaging import components, segment_voxels
 
 STRAY_GAP_MM = 5.0
 """Gap to the main component from which any other one is stray, where nothing is known about the segment."""
@@ -75,7 +75,7 @@ def _one_piece(known: Sequence[SegmentMeasurement]) -> bool | None:
 
 def _stray(label: Label, box: tuple[slice, ...], value: int, *, strict: bool) -> tuple[int, float, float] | None:
     """Return number, summed share and largest gap (mm) of the stray components, or None."""
-    labelled, sizes = components(label.array[box] == value)
+    labelled, sizes = components(segment_voxels(label.array[box], value))
     if len(sizes) == 1:
         return None
     spacing_mm = label.spacing_mm
@@ -89,7 +89,7 @@ def _stray(label: Label, box: tuple[slice, ...], value: int, *, strict: bool) ->
     for number in range(2, min(len(sizes), LARGEST_LOOKED_AT) + 1):
         inside = labelled == number
         if label.prediction is not None:
-            supported = np.count_nonzero(label.prediction[box][inside] == value) / sizes[number - 1]
+            supported = np.count_nonzero(segment_voxels(label.prediction[box][inside], value)) / sizes[number - 1]
             if supported >= SUPPORTED_SHARE:
                 continue
         # Distance of voxel centres: touching voxels are one spacing apart, so one spacing is no gap.
@@ -110,7 +110,8 @@ def _border(mask: np.ndarray) -> np.ndarray:
 def check_holes(label: Label) -> list[Finding]:
     """Find background enclosed by the foreground: at least 2 % of it and 10 voxels.
 
-    Enclosed means: no way along voxel faces to the border of the crop. A hole filled with another segment is none.
+    Enclosed means: no way along voxel faces to the border of the crop. A hole filled with another segment is none, also where
+    that segment lies all around as well: a rim that enhances encloses a core which only the whole lesion, around both, has.
     """
     if not label.boxes:
         return []

@@ -43,7 +43,14 @@ from radloop.messages import Message
 def keep_project(message: ProjectConfigured, uow: QaUnitOfWork) -> list[Message]:
     """Keep a project's version; labels that waited for it are judged."""
     uow.projects.save(
-        Project(message.project_id, message.project_version, message.segments, message.reading, message.members)
+        Project(
+            message.project_id,
+            message.project_version,
+            message.segments,
+            message.reading,
+            message.members,
+            message.overlapping_segments,
+        )
     )
     uow.arrived(_project_token(message.project_id, message.project_version))
     return []
