@@ -1,15 +1,22 @@
-/** What a hand does to a label map: discs, spheres, lassos, fills, copies. All on voxels; lengths in mm. */
+/** What a hand does to a mask: discs, spheres, lassos, fills, copies. All on voxels; lengths in mm. */
 
-import { type Axis, type Index3, IN_PLANE, planeOf, type Stroke } from "./labels";
+import { type Axis, type Index3, IN_PLANE, type LabelVolume, planeOf, type Stroke } from "./labels";
+import { kindOf, type Voxels } from "./masks";
 
 /** Whether a voxel may be painted, by its linear index and slice (the threshold brush looks at the image). */
 export type Accept = (index: number, k: number) => boolean;
 
+/** What happens to the voxels that are reached: they are given a segment, or it is taken from them. */
 export interface Dab {
   value: number;
-  /** Voxels of these values only; all where it is left out. */
-  over?: (value: number) => boolean;
+  erase?: boolean;
   accept?: Accept;
+}
+
+function dabAt(stroke: Stroke, index: number, k: number, { value, erase, accept }: Dab): void {
+  if (accept && !accept(index, k)) return;
+  if (erase) stroke.take(index, value);
+  else stroke.give(index, value);
 }
 
 /** Paint all voxels within a radius of the way from `a` to `b` (voxel coordinates): in the plane through b, or in space. */
@@ -50,16 +57,13 @@ export function paintWay(
         const x = flat === 0 ? 0 : i * mm[0] - start[0];
         const t = length2 ? Math.min(1, Math.max(0, (x * along[0] + y * along[1] + z * along[2]) / length2)) : 0;
         const d2 = (x - t * along[0]) ** 2 + (y - t * along[1]) ** 2 + (z - t * along[2]) ** 2;
-        if (d2 > radius2) continue;
-        if (dab.over && !dab.over(labels.data[index])) continue;
-        if (dab.accept && !dab.accept(index, k)) continue;
-        stroke.setIndex(index, dab.value);
+        if (d2 <= radius2) dabAt(stroke, index, k, dab);
       }
     }
   }
 }
 
-/** Give the voxels inside a closed line a value: in one plane, or in every plane of the axis. */
+/** Paint the voxels inside a closed line: in one plane, or in every plane of the axis. */
 export function paintInside(
   stroke: Stroke,
   line: readonly [number, number][],
@@ -91,17 +95,14 @@ export function paintInside(
           at[place.axis] = slice;
           at[u] = x;
           at[v] = y;
-          const index = labels.indexOf(...at);
-          if (dab.over && !dab.over(labels.data[index])) continue;
-          if (dab.accept && !dab.accept(index, at[2])) continue;
-          stroke.setIndex(index, dab.value);
+          dabAt(stroke, labels.indexOf(...at), at[2], dab);
         }
       }
     }
   }
 }
 
-/** Fill the connected region of one value (4 neighbours) around a voxel of a plane; false where it is not enclosed. */
+/** Give a segment the connected region (4 neighbours) around a voxel of a plane; false where it is not enclosed. */
 export function fill(stroke: Stroke, seed: Index3, axis: Axis, value: number): boolean {
   const { labels } = stroke;
   if (!labels.contains(...seed)) return false;
@@ -109,8 +110,9 @@ export function fill(stroke: Stroke, seed: Index3, axis: Axis, value: number): b
   const width = labels.shape[u];
   const height = labels.shape[v];
   const plane = planeOf(labels, axis, seed[axis]);
-  const old = plane[seed[u] + width * seed[v]];
-  if (old === value) return true;
+  const first = plane[seed[u] + width * seed[v]];
+  if (labels.kind.has(first, value)) return true;
+  const { belongs, enclosed } = labels.kind.regionOf(first, value);
   const seen = new Uint8Array(width * height);
   const waiting = [seed[u] + width * seed[v]];
   const region: number[] = [];
@@ -120,10 +122,9 @@ export function fill(stroke: Stroke, seed: Index3, axis: Axis, value: number): b
     const x = at % width;
     const y = (at - x) / width;
     region.push(at);
-    // The background is filled only where something surrounds it.
-    if (old === 0 && (x === 0 || y === 0 || x === width - 1 || y === height - 1)) return false;
+    if (enclosed && (x === 0 || y === 0 || x === width - 1 || y === height - 1)) return false;
     for (const next of [x > 0 ? at - 1 : -1, x < width - 1 ? at + 1 : -1, y > 0 ? at - width : -1, y < height - 1 ? at + width : -1]) {
-      if (next >= 0 && !seen[next] && plane[next] === old) {
+      if (next >= 0 && !seen[next] && belongs(plane[next])) {
         seen[next] = 1;
         waiting.push(next);
       }
@@ -134,7 +135,7 @@ export function fill(stroke: Stroke, seed: Index3, axis: Axis, value: number): b
   for (const place of region) {
     at[u] = place % width;
     at[v] = (place - at[u]) / width;
-    stroke.set(...at, value);
+    stroke.give(labels.indexOf(...at), value);
   }
   return true;
 }
@@ -150,28 +151,29 @@ export function copyPlane(stroke: Stroke, axis: Axis, from: number, to: number, 
   at[axis] = to;
   let copied = 0;
   for (let n = 0; n < plane.length; n++) {
-    if (plane[n] !== value) continue;
+    if (!labels.kind.has(plane[n], value)) continue;
     at[u] = n % width;
     at[v] = (n - at[u]) / width;
-    stroke.set(...at, value);
+    stroke.give(labels.indexOf(...at), value);
     copied++;
   }
   return copied;
 }
 
-/** Make a segment be exactly the voxels of another map; what it loses becomes background. */
-export function replaceSegment(stroke: Stroke, wanted: Uint8Array, wantedValue: number, value: number): void {
-  const { data } = stroke.labels;
+/** Make a segment be exactly what it is in another mask; `sparing`: it grows only where no other segment loses a voxel by it. */
+export function replaceSegment(stroke: Stroke, wanted: LabelVolume, value: number, sparing = false): void {
+  const { data, kind } = stroke.labels;
   for (let index = 0; index < data.length; index++) {
-    const want = wanted[index] === wantedValue;
-    if (want ? data[index] !== value : data[index] === value) stroke.setIndex(index, want ? value : 0);
+    const has = kind.has(data[index], value);
+    if (kind.has(wanted.data[index], value) === has) continue;
+    if (has) stroke.take(index, value);
+    else if (!sparing || kind.hasRoom(data[index], value)) stroke.give(index, value);
   }
 }
 
-/** Make the whole map be another one. */
-export function replaceAll(stroke: Stroke, wanted: Uint8Array): void {
-  const { data } = stroke.labels;
-  for (let index = 0; index < data.length; index++) if (data[index] !== wanted[index]) stroke.setIndex(index, wanted[index]);
+/** Make the whole mask be another one. */
+export function replaceAll(stroke: Stroke, wanted: LabelVolume): void {
+  for (let index = 0; index < wanted.data.length; index++) stroke.write(index, wanted.data[index]);
 }
 
 /** Volume of one voxel in mL. */
@@ -179,25 +181,28 @@ export function voxelMl(spacingMm: Index3): number {
   return (spacingMm[0] * spacingMm[1] * spacingMm[2]) / 1000;
 }
 
-/** Lines around the voxels of each value in a plane: points (u, v) of the edges to other values, two for each edge. */
-export function outlinesOf(plane: Uint8Array, width: number): Map<number, number[]> {
+/** Lines around the voxels of each segment in a plane: points (u, v) of the edges to voxels without it, two for each edge. */
+export function outlinesOf(plane: Voxels, width: number): Map<number, number[]> {
+  const kind = kindOf(plane);
   const height = plane.length / width;
   const found = new Map<number, number[]>();
   for (let y = 0, n = 0; y < height; y++) {
     for (let x = 0; x < width; x++, n++) {
-      const value = plane[n];
-      if (value === 0) continue;
-      const left = x === 0 || plane[n - 1] !== value;
-      const right = x === width - 1 || plane[n + 1] !== value;
-      const above = y === 0 || plane[n - width] !== value;
-      const below = y === height - 1 || plane[n + width] !== value;
-      if (!left && !right && !above && !below) continue;
-      let edges = found.get(value);
-      if (!edges) found.set(value, (edges = []));
-      if (left) edges.push(x - 0.5, y - 0.5, x - 0.5, y + 0.5);
-      if (right) edges.push(x + 0.5, y - 0.5, x + 0.5, y + 0.5);
-      if (above) edges.push(x - 0.5, y - 0.5, x + 0.5, y - 0.5);
-      if (below) edges.push(x - 0.5, y + 0.5, x + 0.5, y + 0.5);
+      const voxel = plane[n];
+      if (voxel === 0) continue;
+      const left = x === 0 ? 0 : plane[n - 1];
+      const right = x === width - 1 ? 0 : plane[n + 1];
+      const above = y === 0 ? 0 : plane[n - width];
+      const below = y === height - 1 ? 0 : plane[n + width];
+      if (left === voxel && right === voxel && above === voxel && below === voxel) continue;
+      for (const value of kind.segmentsOf(voxel)) {
+        const edges = found.get(value) ?? [];
+        if (!kind.has(left, value)) edges.push(x - 0.5, y - 0.5, x - 0.5, y + 0.5);
+        if (!kind.has(right, value)) edges.push(x + 0.5, y - 0.5, x + 0.5, y + 0.5);
+        if (!kind.has(above, value)) edges.push(x - 0.5, y - 0.5, x + 0.5, y - 0.5);
+        if (!kind.has(below, value)) edges.push(x - 0.5, y + 0.5, x + 0.5, y + 0.5);
+        if (edges.length) found.set(value, edges);
+      }
     }
   }
   return found;

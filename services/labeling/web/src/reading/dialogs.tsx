@@ -177,7 +177,7 @@ export function VersionsDialog({ room, onClose }: { room: ReadingRoom; onClose: 
   const restore = async (version: Version) => {
     try {
       const { data } = await calls.labelRaw(version.label_version_id);
-      room.restore(new Uint8Array(data), `Restore the version of ${time(version.made_at)}`, version.started_from_model);
+      room.restore(data, `Restore the version of ${time(version.made_at)}`, version.started_from_model);
       onClose();
     } catch (error) {
       setProblem((error as Error).message);

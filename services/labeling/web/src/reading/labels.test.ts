@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { copyPlane, fill, outlinesOf, paintInside, paintWay, replaceAll, replaceSegment } from "./brushes";
 import { EditHistory } from "./history";
 import { type Axis, type Index3, LabelVolume, planeOf, Stroke } from "./labels";
+import { LABEL_MAP } from "./masks";
 import { countOf, runsOf, RunWriter } from "./runs";
 
 const SHAPE: Index3 = [9, 8, 7];
@@ -131,7 +132,7 @@ describe("a stroke", () => {
   it("leaves locked segments alone and comes back as changes from each value", () => {
     const volume = randomVolume(11);
     const before = volume.data.slice();
-    const stroke = new Stroke(volume, (value) => value !== 2);
+    const stroke = new Stroke(volume, LABEL_MAP.guard({ locked: [2], sparingAllBut: null }));
     paintWay(
       stroke,
       { a: [4, 4, 3], b: [4, 4, 3], axis: 2, sphere: true, radiusMm: 3, spacingMm: [1, 1, 1] },
@@ -149,17 +150,17 @@ describe("a stroke", () => {
   it("that puts everything back has no changes", () => {
     const volume = new LabelVolume(SHAPE);
     const stroke = new Stroke(volume);
-    stroke.set(1, 1, 1, 3);
-    stroke.set(1, 1, 1, 0);
+    stroke.give(volume.indexOf(1, 1, 1), 3);
+    stroke.take(volume.indexOf(1, 1, 1), 3);
     expect(stroke.changes()).toEqual([]);
   });
 
-  it("paints only what is accepted, and only over what is asked", () => {
+  it("paints only what is accepted, and spares other segments where asked", () => {
     const volume = new LabelVolume(SHAPE);
     volume.data[volume.indexOf(4, 4, 3)] = 2;
-    const stroke = new Stroke(volume);
+    const stroke = new Stroke(volume, LABEL_MAP.guard({ locked: [], sparingAllBut: 1 }));
     const way = { a: [4, 4, 3] as Index3, b: [4, 4, 3] as Index3, axis: 2 as Axis, sphere: false, radiusMm: 2, spacingMm: [1, 1, 1] as Index3 };
-    paintWay(stroke, way, { value: 1, over: (value) => value === 0, accept: (index) => index % 9 >= 4 });
+    paintWay(stroke, way, { value: 1, accept: (index) => index % 9 >= 4 });
     expect(volume.data[volume.indexOf(4, 4, 3)]).toBe(2);
     expect(volume.counts().get(1)).toBe(8);
   });
@@ -173,7 +174,7 @@ describe("scissors", () => {
     expect(volume.counts().get(1)).toBe(12);
     paintInside(new Stroke(volume), line, { axis: 2, slice: 3, through: true }, { value: 1 });
     expect(volume.counts().get(1)).toBe(12 * 7);
-    paintInside(new Stroke(volume), line.slice(0, 2), { axis: 2, slice: 3, through: true }, { value: 0 });
+    paintInside(new Stroke(volume), line.slice(0, 2), { axis: 2, slice: 3, through: true }, { value: 1, erase: true });
     expect(volume.counts().get(1)).toBe(12 * 7);
   });
 });
@@ -189,7 +190,7 @@ describe("fill", () => {
           const [u, v] = ([[1, 2], [0, 2], [0, 1]] as const)[axis];
           at[u] = x;
           at[v] = y;
-          stroke.set(...at, 1);
+          stroke.give(volume.indexOf(...at), 1);
         }
       }
     }
@@ -214,10 +215,10 @@ describe("copies", () => {
     const wanted = randomVolume(7);
     const volume = randomVolume(8);
     const others = volume.data.map((value, n) => (value === 3 || wanted.data[n] === 3 ? 0 : value));
-    replaceSegment(new Stroke(volume), wanted.data, 3, 3);
+    replaceSegment(new Stroke(volume), wanted, 3);
     expect(runsOf(volume.data, 3)).toEqual(runsOf(wanted.data, 3));
     expect(volume.data.map((value) => (value === 3 ? 0 : value))).toEqual(others);
-    replaceAll(new Stroke(volume), wanted.data);
+    replaceAll(new Stroke(volume), wanted);
     expect(volume.data).toEqual(wanted.data);
   });
 });
@@ -239,7 +240,7 @@ describe("history", () => {
     const history = new EditHistory(volume);
     history.record({ label: "Brush", changes: disc(volume).changes() });
     const stroke = new Stroke(volume);
-    replaceAll(stroke, randomVolume(2).data);
+    replaceAll(stroke, randomVolume(2));
     history.record({ label: "Accept all", changes: stroke.changes(), fromModel: true });
     history.record({ label: "Absent", changes: [], absent: [{ value: 2, from: false, to: true }] });
     expect(history.startedFromModel).toBe(true);

@@ -1,12 +1,13 @@
-/** The label map in hand, and strokes: what changes it, and remembers what was there. */
+/** The mask in hand, and strokes: what changes it, and remembers what was there. */
 
+import { type Guard, kindOf, LABEL_MAP, type MaskKind, type Voxels } from "./masks";
 import { eachRun, type Runs, RunWriter } from "./runs";
 
 export type Index3 = [number, number, number];
 /** 0: planes of constant i; 1: of constant j; 2: of constant k. */
 export type Axis = 0 | 1 | 2;
 
-/** Voxels that went from one value to another. */
+/** Voxels that went from one content to another: values of a label map, or segment bits up to 2³² - 1. */
 export interface Change {
   from: number;
   to: number;
@@ -16,16 +17,27 @@ export interface Change {
 /** The two axes that lie in a plane, the faster one first. */
 export const IN_PLANE: Record<Axis, [Axis, Axis]> = { 0: [1, 2], 1: [0, 2], 2: [0, 1] };
 
-/** A label map: uint8, shape (I, J, K), i fastest. */
+/** A mask, shape (I, J, K), i fastest: a label map (uint8), or segment bits (uint32) where segments may overlap. */
 export class LabelVolume {
-  readonly data: Uint8Array;
+  readonly data: Voxels;
+  readonly kind: MaskKind;
   /** Grows with every change; views compare it to know whether to draw anew. */
   revision = 0;
 
-  constructor(readonly shape: Index3, data?: Uint8Array) {
+  constructor(readonly shape: Index3, data?: Voxels) {
     const size = shape[0] * shape[1] * shape[2];
     if (data && data.length !== size) throw new Error(`expected ${size} voxels, got ${data.length}`);
-    this.data = data ?? new Uint8Array(size);
+    this.data = data ?? LABEL_MAP.empty(size);
+    this.kind = kindOf(this.data);
+  }
+
+  static empty(shape: Index3, kind: MaskKind): LabelVolume {
+    return new LabelVolume(shape, kind.empty(shape[0] * shape[1] * shape[2]));
+  }
+
+  /** Take up bytes of a mask of this kind as the services send them. */
+  static read(shape: Index3, kind: MaskKind, raw: ArrayBuffer): LabelVolume {
+    return new LabelVolume(shape, kind.read(raw));
   }
 
   get sliceSize(): number {
@@ -52,30 +64,19 @@ export class LabelVolume {
     this.revision++;
   }
 
-  /** Voxels of each value that occurs, without the background. */
+  /** Number of voxels of each segment that occurs. */
   counts(): Map<number, number> {
-    const counts = new Uint32Array(256);
-    const { data } = this;
-    // Four voxels at a time: most of a label map is background.
-    const words = data.byteOffset % 4 ? new Uint32Array(0) : new Uint32Array(data.buffer, data.byteOffset, data.length >> 2);
-    for (let word = 0; word < words.length; word++) {
-      if (words[word] === 0) continue;
-      for (let n = word * 4; n < word * 4 + 4; n++) counts[data[n]]++;
-    }
-    for (let n = words.length * 4; n < data.length; n++) counts[data[n]]++;
-    const found = new Map<number, number>();
-    for (let value = 1; value < 256; value++) if (counts[value]) found.set(value, counts[value]);
-    return found;
+    return this.kind.counts(this.data);
   }
 }
 
-/** One plane of a label map, the faster axis first: uint8, width × height. */
-export function planeOf(source: LabelVolume, axis: Axis, slice: number, into?: Uint8Array): Uint8Array {
+/** One plane of a mask, the faster axis first: width × height voxels of its type. */
+export function planeOf(source: LabelVolume, axis: Axis, slice: number, into?: Voxels): Voxels {
   const [I, J, K] = source.shape;
   const { data } = source;
   if (axis === 2) return data.subarray(slice * I * J, (slice + 1) * I * J);
   const width = axis === 0 ? J : I;
-  const plane = into && into.length === width * K ? into : new Uint8Array(width * K);
+  const plane = into && into.length === width * K && kindOf(into) === source.kind ? into : source.kind.empty(width * K);
   if (axis === 1) {
     for (let k = 0; k < K; k++) plane.set(data.subarray((k * J + slice) * I, (k * J + slice) * I + I), k * I);
   } else {
@@ -86,47 +87,42 @@ export function planeOf(source: LabelVolume, axis: Axis, slice: number, into?: U
   return plane;
 }
 
-/** Writes into a label map and keeps what was there, slice by slice, so that the whole becomes one edit. */
+/** Writes into a mask and keeps what was there, slice by slice, so that the whole becomes one edit. */
 export class Stroke {
-  private readonly before = new Map<number, Uint8Array>();
+  private readonly before = new Map<number, Voxels>();
   /** First and last index touched in each slice. */
   private readonly extent = new Map<number, [number, number]>();
 
-  /** `mayChange[v]`: whether voxels that have the value v may be changed (their segment is not locked). */
-  constructor(readonly labels: LabelVolume, private readonly mayChange: (value: number) => boolean = () => true) {}
+  constructor(readonly labels: LabelVolume, private readonly guard: Guard = (_, wanted) => wanted) {}
 
-  /** Give one voxel a value, if it lies in the volume and may be changed. */
-  set(i: number, j: number, k: number, value: number): void {
-    if (!this.labels.contains(i, j, k)) return;
-    this.write(this.labels.indexOf(i, j, k), k, value);
+  /** Give the voxel of a linear index a segment, as far as it may be changed. */
+  give(index: number, value: number): void {
+    this.write(index, this.labels.kind.given(this.labels.data[index], value));
   }
 
-  /** The same by linear index. */
-  setIndex(index: number, value: number): void {
-    this.write(index, Math.floor(index / this.labels.sliceSize), value);
+  /** Take a segment from the voxel of a linear index. */
+  take(index: number, value: number): void {
+    this.write(index, this.labels.kind.without(this.labels.data[index], value));
   }
 
-  /** Give every voxel of runs a value. */
-  setRuns(runs: Runs, value: number): void {
-    eachRun(runs, (start, length) => {
-      for (let index = start; index < start + length; index++) this.setIndex(index, value);
-    });
-  }
-
-  private write(index: number, k: number, value: number): void {
+  /** Write a voxel as it is to be as a whole. */
+  write(index: number, wanted: number): void {
     const { data } = this.labels;
     const old = data[index];
-    if (old === value || !this.mayChange(old)) return;
+    if (old === wanted) return;
+    const voxel = this.guard(old, wanted);
+    if (old === voxel) return;
+    const size = this.labels.sliceSize;
+    const k = Math.floor(index / size);
     const touched = this.extent.get(k);
     if (!touched) {
-      const size = this.labels.sliceSize;
       this.before.set(k, data.slice(k * size, (k + 1) * size));
       this.extent.set(k, [index, index]);
     } else {
       if (index < touched[0]) touched[0] = index;
       if (index > touched[1]) touched[1] = index;
     }
-    data[index] = value;
+    data[index] = voxel;
   }
 
   /** Tell that something was written, so that views draw it while the stroke goes on. */
@@ -138,7 +134,17 @@ export class Stroke {
   changes(): Change[] {
     const { data } = this.labels;
     const size = this.labels.sliceSize;
-    const writers = new Map<number, RunWriter>();
+    const changes: Change[] = [];
+    const writers = new Map<number, Map<number, RunWriter>>();
+    const writerOf = (from: number, to: number) => {
+      if (!writers.has(from)) writers.set(from, new Map());
+      const known = writers.get(from)!.get(to);
+      if (known) return known;
+      const writer = new RunWriter();
+      writers.get(from)!.set(to, writer);
+      changes.push({ from, to, runs: writer.runs });
+      return writer;
+    };
     for (const k of [...this.before.keys()].sort((a, b) => a - b)) {
       const before = this.before.get(k)!;
       const [first, last] = this.extent.get(k)!;
@@ -153,13 +159,10 @@ export class Stroke {
         }
         let end = at + 1;
         while (end <= last && before[end - base] === from && data[end] === to) end++;
-        const pair = from * 256 + to;
-        let writer = writers.get(pair);
-        if (!writer) writers.set(pair, (writer = new RunWriter()));
-        writer.add(at, end - at);
+        writerOf(from, to).add(at, end - at);
         at = end;
       }
     }
-    return [...writers].map(([pair, writer]) => ({ from: pair >> 8, to: pair & 255, runs: writer.runs }));
+    return changes;
   }
 }

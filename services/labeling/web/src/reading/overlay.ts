@@ -1,18 +1,12 @@
 /** What is drawn over a plane: labels, the model's proposal and doubts, other readers, crosshair, pen. On a plain canvas: fast without a GPU. */
 
 import { outlinesOf } from "./brushes";
+import { colorPlane, packedColor, type SegmentStyle } from "./coloring";
 import { type Axis, type Index3, IN_PLANE, LabelVolume, planeOf } from "./labels";
+import type { Voxels } from "./masks";
 import type { PlaneViewport } from "./views";
 
-export interface SegmentStyle {
-  value: number;
-  color: string;
-  visible: boolean;
-  /** Of its inside, 0..1; its edge is always seen. */
-  opacity: number;
-}
-
-/** A label map shown as lines: the model's, or another reader's. */
+/** A mask shown as lines: the model's, or another reader's. */
 export interface Ghost {
   labels: LabelVolume;
   color?: string;
@@ -54,16 +48,6 @@ export interface Scene {
 
 const HEAT: [number, number, number][] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
-function rgb(color: string): [number, number, number] {
-  const n = Number.parseInt(color.slice(1), 16);
-  return [(n >> 16) & 255, (n >> 8) & 255, n & 255];
-}
-
-/** A colour of 0xAABBGGRR, as little-endian image data holds it. */
-function packed([r, g, b]: [number, number, number], alpha: number): number {
-  return ((Math.round(alpha * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
-}
-
 /** Colours of values 0..255 for the uncertainty: nothing below a tenth, then from violet to yellow. */
 export function heatColors(): Uint32Array {
   const colors = new Uint32Array(256);
@@ -72,7 +56,7 @@ export function heatColors(): Uint32Array {
     const low = Math.min(HEAT.length - 2, Math.floor(at));
     const t = at - low;
     const mixed = HEAT[low].map((c, axis) => Math.round(c + (HEAT[low + 1][axis] - c) * t)) as [number, number, number];
-    colors[n] = packed(mixed, 0.25 + 0.45 * (n / 255));
+    colors[n] = packedColor(mixed, 0.25 + 0.45 * (n / 255));
   }
   return colors;
 }
@@ -83,7 +67,7 @@ const HEAT_COLORS = heatColors();
 export class OverlayPainter {
   private image: ImageData | null = null;
   private readonly canvas = document.createElement("canvas");
-  private plane: Uint8Array | undefined;
+  private plane: Voxels | undefined;
   private drawn: { labels: LabelVolume | null; revision: number; slice: number; style: string } | null = null;
 
   private readonly outlines = new WeakMap<LabelVolume, { slice: number; revision: number; edges: Map<number, number[]> }>();
@@ -145,31 +129,9 @@ export class OverlayPainter {
       !scene.heat && this.drawn && this.drawn.labels === labels && this.drawn.revision === labels.revision &&
       this.drawn.slice === this.view.slice && this.drawn.style === style;
     if (!same) {
-      const [width, height] = this.size;
       this.plane = planeOf(labels, this.view.view.axis, this.view.slice, this.view.view.axis === 2 ? undefined : this.plane);
-      const fill = new Uint32Array(256);
-      const line = new Uint32Array(256);
-      for (const segment of scene.segments) {
-        if (!segment.visible) continue;
-        const color = rgb(segment.color);
-        fill[segment.value] = packed(color, segment.opacity);
-        line[segment.value] = packed(color, segment.value === scene.activeValue ? 1 : 0.8);
-      }
       const { image, words } = this.pixels();
-      const plane = this.plane;
-      for (let y = 0, n = 0; y < height; y++) {
-        for (let x = 0; x < width; x++, n++) {
-          const value = plane[n];
-          if (value === 0) {
-            words[n] = 0;
-            continue;
-          }
-          const edge =
-            x === 0 || y === 0 || x === width - 1 || y === height - 1 ||
-            plane[n - 1] !== value || plane[n + 1] !== value || plane[n - width] !== value || plane[n + width] !== value;
-          words[n] = edge ? line[value] : fill[value];
-        }
-      }
+      colorPlane(this.plane, this.size[0], scene.segments, scene.activeValue, words);
       this.canvas.getContext("2d")!.putImageData(image, 0, 0);
       this.drawn = { labels, revision: labels.revision, slice: this.view.slice, style };
     }

@@ -1,5 +1,6 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { LabelVolume } from "./labels";
+import { LABEL_MAP, SEGMENT_BITS } from "./masks";
 import { packed } from "./packing";
 
 /** The members of a gzip file, unpacked one after another, as the service does it. */
@@ -22,9 +23,18 @@ async function unpacked(blob: Blob): Promise<Uint8Array> {
   return whole;
 }
 
-it.each([[64, 33, 9], [5, 3, 4], [8, 8, 1]] as [number, number, number][])("packs every voxel of %i x %i x %i, empty slices among them", async (...shape) => {
-  const labels = new LabelVolume(shape);
-  for (let k = 0; k < shape[2]; k += 3) for (let n = 0; n < labels.sliceSize; n += 7) labels.data[k * labels.sliceSize + n] = 1 + (n % 5);
-  expect(await unpacked(await packed(labels))).toEqual(labels.data);
-  expect(await unpacked(await packed(new LabelVolume(shape)))).toEqual(new Uint8Array(labels.data.length));
+const SHAPES: [number, number, number][] = [[64, 33, 9], [5, 3, 4], [8, 8, 1]];
+
+describe.each([LABEL_MAP, SEGMENT_BITS])("a mask of $dtype", (kind) => {
+  it.each(SHAPES)("of %i x %i x %i is packed with every voxel, empty slices among them", async (...shape) => {
+    const labels = LabelVolume.empty(shape, kind);
+    for (let k = 0; k < shape[2]; k += 3) for (let n = 0; n < labels.sliceSize; n += 7) labels.data[k * labels.sliceSize + n] = kind.given(1, 2 + (n % 31));
+    const back = await unpacked(await packed(labels));
+    expect(LabelVolume.read(shape, kind, back.buffer as ArrayBuffer).data).toEqual(labels.data);
+    // The services read little endian.
+    const last = labels.data.length - labels.data.length % labels.sliceSize - labels.sliceSize;
+    const bytes = back.slice(last * kind.bytesPerVoxel, (last + 1) * kind.bytesPerVoxel);
+    expect([...bytes].reduce((sum, byte, n) => sum + byte * 256 ** n, 0)).toBe(labels.data[last]);
+    expect(await unpacked(await packed(LabelVolume.empty(shape, kind)))).toEqual(new Uint8Array(labels.data.byteLength));
+  });
 });

@@ -1,15 +1,15 @@
-/** Changing a label: every deed is written into the label map, the history and the draft journal as one edit. */
+/** Changing a label: every deed is written into the mask, the history and the draft journal as one edit. */
 
 import * as calls from "../api/calls";
-import { copyPlane, fill, paintInside, paintWay, replaceAll, replaceSegment, voxelMl } from "./brushes";
+import { copyPlane, type Dab, fill, paintInside, paintWay, replaceAll, replaceSegment, voxelMl } from "./brushes";
 import type { StreamedVolume } from "./frames";
 import { clampIndex } from "./geometry";
 import type { AbsentChange, Edit } from "./history";
-import { type Axis, type Index3, IN_PLANE, LabelVolume, Stroke } from "./labels";
+import { type Axis, type Change, type Index3, IN_PLANE, LabelVolume, Stroke } from "./labels";
 import { Looking } from "./looking";
 import type { Measure } from "./overlay";
 import type { PlaneHost } from "./PlaneView";
-import { runsOf } from "./runs";
+import { countOf, eachRun, runsOf } from "./runs";
 import type { Other } from "./state";
 import type { PlaneViewport } from "./views";
 
@@ -28,8 +28,9 @@ export class Painting extends Looking implements PlaneHost {
   }
 
   private newStroke(): Stroke {
-    const locked = new Set(this.segments.filter((segment) => segment.locked).map((segment) => segment.value));
-    return new Stroke(this.labels!, (value) => !locked.has(value) && !(this.onlyBackground && value !== 0 && value !== this.activeValue));
+    const locked = this.segments.filter((segment) => segment.locked).map((segment) => segment.value);
+    const sparingAllBut = this.onlyBackground ? this.activeValue : null;
+    return new Stroke(this.labels!, this.labels!.kind.guard({ locked, sparingAllBut }));
   }
 
   private get activeLocked(): boolean {
@@ -43,13 +44,13 @@ export class Painting extends Looking implements PlaneHost {
     write(stroke);
     stroke.show();
     const changes = stroke.changes();
-    const present = new Set(changes.filter((change) => change.to !== 0).map((change) => change.to));
-    const absent = [...(more.absent ?? []), ...this.noLongerAbsent(present)];
+    const absent = [...(more.absent ?? []), ...this.noLongerAbsent(changes)];
     this.record({ label, changes, ...more, ...(absent.length ? { absent } : {}) });
   }
 
-  private noLongerAbsent(values: Set<number>): AbsentChange[] {
-    return [...values].filter((value) => this.history!.absent.has(value)).map((value) => ({ value, from: true, to: false }));
+  private noLongerAbsent(changes: readonly Change[]): AbsentChange[] {
+    const present = new Set(changes.flatMap(({ to }) => this.labels!.kind.segmentsOf(to)));
+    return [...present].filter((value) => this.history!.absent.has(value)).map((value) => ({ value, from: true, to: false }));
   }
 
   undo(): void {
@@ -75,11 +76,12 @@ export class Painting extends Looking implements PlaneHost {
     const ml = voxelMl(this.frames.spacing_mm);
     if (edit) {
       const change = new Map<number, number>();
+      const add = (voxel: number, count: number) => {
+        for (const value of this.labels!.kind.segmentsOf(voxel)) change.set(value, (change.get(value) ?? 0) + count);
+      };
       for (const { from, to, runs } of edit.changes) {
-        let count = 0;
-        for (let n = 1; n < runs.length; n += 2) count += runs[n];
-        change.set(from, (change.get(from) ?? 0) - count);
-        change.set(to, (change.get(to) ?? 0) + count);
+        add(from, -countOf(runs));
+        add(to, countOf(runs));
       }
       for (const segment of this.segments) segment.volumeMl += (change.get(segment.value) ?? 0) * ml;
       return;
@@ -94,7 +96,7 @@ export class Painting extends Looking implements PlaneHost {
     return this.tool === "brush" || this.tool === "eraser" || this.tool === "threshold";
   }
 
-  private dab(erase: boolean) {
+  private dab(erase: boolean): Dab {
     const [low, high] = this.threshold;
     const { columns } = this.frames!;
     const size = columns * this.frames!.rows;
@@ -107,9 +109,7 @@ export class Painting extends Looking implements PlaneHost {
             return value !== undefined && value >= low && value <= high;
           }
         : undefined;
-    const value = erase ? 0 : this.activeValue;
-    const over = erase ? (old: number) => old === this.activeValue : undefined;
-    return { value, accept, over };
+    return { value: this.activeValue, erase, accept };
   }
 
   /** The pen touches a plane at a pixel. */
@@ -166,7 +166,7 @@ export class Painting extends Looking implements PlaneHost {
       const changes = this.stroke.changes();
       const label = this.strokeTool.label;
       this.stroke = this.strokeTool = null;
-      const absent = this.noLongerAbsent(new Set(changes.filter((change) => change.to).map((change) => change.to)));
+      const absent = this.noLongerAbsent(changes);
       this.record({ label, changes, ...(absent.length ? { absent } : {}) });
     } else if (this.pen?.lasso) {
       const { plane, lasso } = this.pen;
@@ -267,12 +267,16 @@ export class Painting extends Looking implements PlaneHost {
   }
 
   clearSegment(value: number): void {
-    this.deed("Clear segment", (stroke) => stroke.setRuns(runsOf(this.labels!.data, value), 0));
+    this.deed("Clear segment", (stroke) =>
+      eachRun(runsOf(stroke.labels.data, value), (start, length) => {
+        for (let index = start; index < start + length; index++) stroke.take(index, value);
+      }),
+    );
   }
 
   acceptAll(): void {
     if (!this.proposal) return;
-    this.deed("Accept the proposal", (stroke) => replaceAll(stroke, this.proposal!.data), { fromModel: true });
+    this.deed("Accept the proposal", (stroke) => replaceAll(stroke, this.proposal!), { fromModel: true });
     this.notice = "The model's proposal is taken over. Correct it, or submit it.";
     this.changed();
   }
@@ -280,7 +284,7 @@ export class Painting extends Looking implements PlaneHost {
   acceptSegment(value: number): void {
     if (!this.proposal) return;
     const name = this.segments.find((segment) => segment.value === value)?.name ?? value;
-    this.deed(`Accept ${name}`, (stroke) => replaceSegment(stroke, this.proposal!.data, value, value), { fromModel: true });
+    this.deed(`Accept ${name}`, (stroke) => replaceSegment(stroke, this.proposal!, value), { fromModel: true });
   }
 
   /** Take a segment, or the whole label, from another answer. */
@@ -288,14 +292,15 @@ export class Painting extends Looking implements PlaneHost {
     const what = value === null ? "the label" : (this.segments.find((segment) => segment.value === value)?.name ?? "a segment");
     this.deed(
       `Take ${what} of ${other.title}`,
-      (stroke) => (value === null ? replaceAll(stroke, other.labels.data) : replaceSegment(stroke, other.labels.data, value, value)),
+      (stroke) => (value === null ? replaceAll(stroke, other.labels) : replaceSegment(stroke, other.labels, value)),
       other.model ? { fromModel: true } : {},
     );
   }
 
   /** Make the label be another version of it. */
-  restore(data: Uint8Array, label: string, fromModel: boolean): void {
-    this.deed(label, (stroke) => replaceAll(stroke, data), { fromModel });
+  restore(raw: ArrayBuffer, label: string, fromModel: boolean): void {
+    const version = LabelVolume.read(this.labels!.shape, this.labels!.kind, raw);
+    this.deed(label, (stroke) => replaceAll(stroke, version), { fromModel });
   }
 
   copyFrom(step: 1 | -1): void {
@@ -326,18 +331,11 @@ export class Painting extends Looking implements PlaneHost {
         runs: runsOf(labels.data, activeValue),
       });
       if (labels.revision !== before) throw new Error("The label was changed meanwhile: do it again");
-      const wanted = new LabelVolume(labels.shape);
-      wanted.apply([{ from: 0, to: 1, runs }]);
+      const wanted = LabelVolume.empty(labels.shape, labels.kind);
+      wanted.apply([{ from: 0, to: labels.kind.given(0, activeValue), runs }]);
       this.busy = null;
       // What others have is left to them: the service knows of this segment only.
-      this.deed(label, (stroke) => {
-        const { data } = labels;
-        for (let index = 0; index < data.length; index++) {
-          if (wanted.data[index] === 1) {
-            if (data[index] === 0) stroke.setIndex(index, activeValue);
-          } else if (data[index] === activeValue) stroke.setIndex(index, 0);
-        }
-      });
+      this.deed(label, (stroke) => replaceSegment(stroke, wanted, activeValue, true));
     } catch (error) {
       this.notice = (error as Error).message;
     } finally {

@@ -70,12 +70,28 @@ function Panel({ title, children, tag }: { title: string; children: ReactNode; t
   );
 }
 
-export function ToolPanel({ room }: { room: ReadingRoom }) {
-  const tool = TOOLS.find((each) => each.name === room.tool)!;
-  const set = (change: () => void) => () => {
-    change();
+/** A setting of the room that is on or off. */
+function Setting(props: {
+  room: ReadingRoom;
+  name: "sphere" | "through" | "onlyBackground" | "showProposal" | "showHeat";
+  shortcut?: string;
+  children: string;
+}) {
+  const { room, name, shortcut, children } = props;
+  const turn = () => {
+    room[name] = !room[name];
     room.changed();
   };
+  return (
+    <label className="tool-row">
+      <input type="checkbox" checked={room[name]} onChange={turn} /> {children}
+      {shortcut && <kbd>{shortcut}</kbd>}
+    </label>
+  );
+}
+
+export function ToolPanel({ room }: { room: ReadingRoom }) {
+  const tool = TOOLS.find((each) => each.name === room.tool)!;
   return (
     <Panel title={tool.label}>
       {room.paints && (
@@ -92,10 +108,7 @@ export function ToolPanel({ room }: { room: ReadingRoom }) {
             />
             <output>{room.radiusMm.toFixed(1)} mm</output>
           </label>
-          <label className="tool-row">
-            <input type="checkbox" checked={room.sphere} onChange={set(() => (room.sphere = !room.sphere))} /> Sphere: several slices at once
-            <kbd>G</kbd>
-          </label>
+          <Setting room={room} name="sphere" shortcut="G">Sphere: several slices at once</Setting>
         </>
       )}
       {room.tool === "threshold" && (
@@ -106,16 +119,8 @@ export function ToolPanel({ room }: { room: ReadingRoom }) {
           <input type="number" aria-label="Highest value" value={round(room.threshold[1])} onChange={(event) => { room.threshold = [room.threshold[0], Number(event.target.value)]; room.changed(); }} />
         </div>
       )}
-      {room.tool === "scissors" && (
-        <label className="tool-row">
-          <input type="checkbox" checked={room.through} onChange={set(() => (room.through = !room.through))} /> Through all slices
-        </label>
-      )}
-      {(room.paints || room.tool === "scissors") && (
-        <label className="tool-row">
-          <input type="checkbox" checked={room.onlyBackground} onChange={set(() => (room.onlyBackground = !room.onlyBackground))} /> Spare other segments
-        </label>
-      )}
+      {room.tool === "scissors" && <Setting room={room} name="through">Through all slices</Setting>}
+      {(room.paints || room.tool === "scissors") && <Setting room={room} name="onlyBackground">Spare other segments</Setting>}
       <p className="side-hint">{HINTS[room.tool]}</p>
     </Panel>
   );
@@ -177,6 +182,7 @@ export function SegmentPanel({ room }: { room: ReadingRoom }) {
           );
         })}
       </ul>
+      {room.overlapping && <p className="side-hint">Segments may overlap: what is painted or erased is the chosen one, the others stay.</p>}
       {room.active && (
         <label className="tool-row">
           Opacity of {room.active.name}
@@ -263,22 +269,14 @@ export function ModelPanel({ room }: { room: ReadingRoom }) {
     <Panel title="The model" tag={<span className="research-only">Research use only</span>}>
       {room.proposal && (
         <>
-          <label className="tool-row">
-            <input type="checkbox" checked={room.showProposal} onChange={() => { room.showProposal = !room.showProposal; room.changed(); }} /> Its proposal, dashed
-            <kbd>M</kbd>
-          </label>
+          <Setting room={room} name="showProposal" shortcut="M">Its proposal, dashed</Setting>
           <div className="button-row">
             <button type="button" className="primary" disabled={!room.mayEdit} onClick={() => room.acceptAll()}>Accept all <kbd>A</kbd></button>
             <button type="button" disabled={!room.mayEdit} onClick={() => room.acceptSegment(room.activeValue)}>Accept {name} <kbd>⇧A</kbd></button>
           </div>
         </>
       )}
-      {room.heat && (
-        <label className="tool-row">
-          <input type="checkbox" checked={room.showHeat} onChange={() => { room.showHeat = !room.showHeat; room.changed(); }} /> Its uncertainty, violet to yellow
-          <kbd>U</kbd>
-        </label>
-      )}
+      {room.heat && <Setting room={room} name="showHeat" shortcut="U">Its uncertainty, violet to yellow</Setting>}
       {room.doubts.length > 0 && (
         <>
           <h3>Least sure here <kbd>N</kbd></h3>

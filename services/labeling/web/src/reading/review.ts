@@ -5,6 +5,7 @@ import type { Frames, Segment } from "../api/types";
 import { StreamedVolume } from "./frames";
 import { clampIndex } from "./geometry";
 import { type Index3, LabelVolume } from "./labels";
+import { maskKind } from "./masks";
 import type { Scene } from "./overlay";
 import type { PlaneHost } from "./PlaneView";
 import type { PlaneViewport, Views } from "./views";
@@ -18,11 +19,11 @@ export interface Shown {
 
 export const MODEL_COLOR = "#ffffff";
 
-/** 255 where not all maps say the same. */
-export function disagreement(maps: readonly LabelVolume[]): LabelVolume | null {
-  if (maps.length < 2) return null;
-  const found = new LabelVolume(maps[0].shape);
-  const [first, ...others] = maps;
+/** 255 where not all masks say the same. */
+export function disagreement(masks: readonly LabelVolume[]): LabelVolume | null {
+  if (masks.length < 2) return null;
+  const found = new LabelVolume(masks[0].shape);
+  const [first, ...others] = masks;
   for (const other of others) {
     for (let n = 0; n < found.data.length; n++) if (first.data[n] !== other.data[n]) found.data[n] = 255;
   }
@@ -75,7 +76,8 @@ export class ReviewRoom implements PlaneHost {
       this.segments = project.segments;
       this.window = { ...frames.window };
       this.crosshair = clampIndex(frames.shape.map((n) => (n - 1) / 2), frames.shape);
-      const read = async (bytes: Promise<{ data: ArrayBuffer }>) => new LabelVolume(frames.shape, new Uint8Array((await bytes).data));
+      const kind = maskKind(project.overlapping_segments);
+      const read = async (bytes: Promise<{ data: ArrayBuffer }>) => LabelVolume.read(frames.shape, kind, (await bytes).data);
       const model = this.withModel ? read(calls.casePrediction(this.caseId)).catch(() => null) : Promise.resolve(null);
       const labels = await Promise.all(
         this.wanted.map(async ({ labelVersionId, title, color }) => ({

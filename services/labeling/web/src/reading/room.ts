@@ -8,6 +8,7 @@ import { clampIndex } from "./geometry";
 import { EditHistory, type Entry } from "./history";
 import { DraftJournal, inBrowser } from "./journal";
 import { LabelVolume } from "./labels";
+import { maskKind } from "./masks";
 import { packed } from "./packing";
 import { Painting } from "./painting";
 import { OPACITY, type Trouble } from "./state";
@@ -62,7 +63,6 @@ export class ReadingRoom extends Painting {
       this.frames = frames;
       this.window = { ...frames.window };
       this.phase = frames.phase;
-      this.overlapping = project.overlapping_segments;
       this.projectVersion = project.project_version;
       this.segments = [...project.segments]
         .sort((a, b) => a.value - b.value)
@@ -70,12 +70,13 @@ export class ReadingRoom extends Painting {
       this.activeValue = this.segments[0]?.value ?? 1;
       this.threshold = [frames.window.center, frames.window.center + frames.window.width / 2];
       this.radiusMm = Math.max(2 * frames.spacing_mm[0], 0.02 * Math.max(...frames.shape.map((n, axis) => n * frames.spacing_mm[axis])));
+      const kind = maskKind(project.overlapping_segments);
       const voxels = frames.shape[0] * frames.shape[1] * frames.shape[2];
       if (voxels > LARGE_VOXELS) {
-        const gigabytes = ((voxels * 5) / 2 ** 30).toFixed(1);
+        const gigabytes = ((voxels * (4 + kind.bytesPerVoxel)) / 2 ** 30).toFixed(1);
         this.notice = `A large volume (${frames.shape.join(" × ")}): about ${gigabytes} GiB of memory are needed, and it takes a while.`;
       }
-      this.labels = new LabelVolume(frames.shape);
+      this.labels = LabelVolume.empty(frames.shape, kind);
       this.history = new EditHistory(this.labels);
       this.crosshair = clampIndex(frames.shape.map((n) => (n - 1) / 2), frames.shape);
       this.volume = new StreamedVolume(`${this.taskId}/${frames.phase}/0`, frames, (progress) => this.progress(progress));
@@ -149,7 +150,7 @@ export class ReadingRoom extends Painting {
   private async loadOthers(): Promise<void> {
     const { task, labels } = this;
     if (task?.reading !== "adjudication" || !labels) return;
-    const read = async (bytes: Promise<{ data: ArrayBuffer }>) => new LabelVolume(labels.shape, new Uint8Array((await bytes).data));
+    const read = async (bytes: Promise<{ data: ArrayBuffer }>) => LabelVolume.read(labels.shape, labels.kind, (await bytes).data);
     try {
       const readers = await Promise.all(task.label_version_ids.map((id) => read(calls.labelRaw(id))));
       const model = await read(calls.casePrediction(task.case_id)).catch(() => null);
@@ -177,7 +178,7 @@ export class ReadingRoom extends Painting {
     };
     if (task.proposal_available) {
       const found = await optional(calls.proposal(this.taskId));
-      if (found) this.proposal = new LabelVolume(labels.shape, new Uint8Array(found.data));
+      if (found) this.proposal = LabelVolume.read(labels.shape, labels.kind, found.data);
       this.changed();
     }
     if (task.uncertainty_available) {
@@ -284,7 +285,7 @@ export class ReadingRoom extends Painting {
     form.set("label", new File([await packed(labels!)], "label.raw.gz"));
     form.set("format", "raw");
     form.set("lease_id", journal!.leaseId);
-    form.set("geometry", JSON.stringify({ shape: frames!.shape, affine_lps: frames!.affine_lps }));
+    form.set("geometry", JSON.stringify({ shape: frames!.shape, affine_lps: frames!.affine_lps, dtype: labels!.kind.dtype }));
     const counts = labels!.counts();
     const states = this.segments.map(({ value }) => ({
       value,
@@ -310,7 +311,7 @@ export class ReadingRoom extends Painting {
     try {
       const made = await calls.saveVersion(this.taskId, form);
       const { data } = await calls.labelRaw(made.label_version_id);
-      this.restore(new Uint8Array(data), `Take ${file.name}`, false);
+      this.restore(data, `Take ${file.name}`, false);
       return null;
     } catch (error) {
       return error as Error;

@@ -1,5 +1,7 @@
 /** Sets of voxels as runs: [gap, length, gap, length, …] over the linear index i + I·(j + J·k), as the services write them. */
 
+import { kindOf, type Voxels } from "./masks";
+
 export type Runs = number[];
 
 /** Collects ascending indices, or stretches of them, into runs. */
@@ -33,16 +35,16 @@ export function countOf(runs: Runs): number {
   return count;
 }
 
-/** Where `values` equals `value`. */
-export function runsOf(values: Uint8Array, value: number): Runs {
+/** Where a mask has a segment. */
+export function runsOf(voxels: Voxels, value: number): Runs {
+  const kind = kindOf(voxels);
   const writer = new RunWriter();
-  const size = values.length;
-  let at = values.indexOf(value);
-  while (at >= 0 && at < size) {
+  let at = kind.next(voxels, value, 0);
+  while (at >= 0) {
     let end = at + 1;
-    while (end < size && values[end] === value) end++;
+    while (end < voxels.length && kind.has(voxels[end], value)) end++;
     writer.add(at, end - at);
-    at = values.indexOf(value, end);
+    at = kind.next(voxels, value, end);
   }
   return writer.runs;
 }

@@ -3,11 +3,13 @@
 import type { Problem } from "../api/http";
 import type { Doubt, Frames, Me, Segment, Task } from "../api/types";
 import { ActiveTime } from "./activity";
+import type { SegmentStyle } from "./coloring";
 import type { StreamedVolume } from "./frames";
 import type { EditHistory } from "./history";
 import type { DraftJournal, Unsent } from "./journal";
 import type { Index3, LabelVolume } from "./labels";
-import type { Preview, Scene, SegmentStyle } from "./overlay";
+import { SEGMENT_BITS } from "./masks";
+import type { Preview, Scene } from "./overlay";
 import type { PlaneViewport, Views } from "./views";
 
 export type ToolName = "brush" | "eraser" | "threshold" | "scissors" | "fill" | "length" | "window" | "pan";
@@ -43,7 +45,6 @@ export class RoomState {
   frames: Frames | null = null;
   segments: SegmentState[] = [];
   projectVersion = 0;
-  overlapping = false;
   labels: LabelVolume | null = null;
   history: EditHistory | null = null;
   journal: DraftJournal | null = null;
@@ -119,6 +120,11 @@ export class RoomState {
 
   get mayEdit(): boolean {
     return this.stage === "ready" && this.ownPhase && !this.readOnly && !this.submitted && this.unsent === null && this.trouble === null;
+  }
+
+  /** Whether a voxel may have several segments. */
+  get overlapping(): boolean {
+    return this.labels?.kind === SEGMENT_BITS;
   }
 
   get ownPhase(): boolean {
