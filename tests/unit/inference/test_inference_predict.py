@@ -12,6 +12,8 @@ from bundle_runner.bundle import open_bundle
 from bundle_runner.errors import BundleError, NotFinite, ProgramRaised, UnsuitableImage
 from bundle_runner.predict import PredictionSettings, predict
 from bundle_runner.sample import write_sample_bundle
+from bundle_runner.triton_model import OUTPUTS, read_parameters
+from radloop.imaging import SEGMENT_BITS, bits_of, segment_voxels
 
 AFFINE = np.array([[-1.0, 0, 0, 40], [0, 1.5, 0, -20], [0, 0, 2.0, 7], [0, 0, 0, 1]])
 
@@ -150,6 +152,90 @@ def test_postprocessing_decides_regions_and_cleans_the_label(opened):
     prediction = predict(bundle, image(), AFFINE, 0)
     assert prediction.uncertainty.max() <= np.log(2) + 1e-3
     assert set(prediction.mask.unique().tolist()) <= {0, 1, 2}
+
+
+REGIONS = (
+    {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+    {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+)
+BITS = PredictionSettings(segment_bits=True)
+
+
+def regions_bundle(rezipped, thresholds, postprocessing=REGIONS):
+    """Write a bundle whose channel c claims every voxel brighter than ``thresholds[c]``."""
+    count = len(thresholds)
+    network = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": count, "kernel_size": 1}
+    weights = io.BytesIO()
+    bias = -20.0 * torch.tensor(thresholds, dtype=torch.float32)
+    torch.save({"weight": torch.full((count, 1, 1, 1, 1), 20.0), "bias": bias}, weights)
+    config = {
+        "network_def": network,
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "overlap": 0.5},
+        "postprocessing": {"_target_": "Compose", "transforms": list(postprocessing)},
+    }
+    return open_bundle(
+        rezipped({"configs/inference.json": json.dumps(config), "models/model.pt": weights.getvalue()}, classes=count)
+    )
+
+
+def organ_with_a_lesion():
+    picture = np.zeros((1, 20, 24, 18), np.float32)
+    picture[0, 4:14, 4:20, 3:15] = 1.0
+    picture[0, 8:11, 8:12, 6:9] = 2.0
+    return picture
+
+
+def test_regions_overlap_in_bits_and_hide_each_other_in_a_label_map(rezipped):
+    picture = organ_with_a_lesion()
+    bundle = regions_bundle(rezipped, [0.5, 1.5])
+    bits = predict(bundle, picture, AFFINE, 0, BITS).mask.numpy()
+    label_map = predict(bundle, picture, AFFINE, 0).mask.numpy()
+    bundle.close()
+    assert bits.dtype == SEGMENT_BITS
+    for value, darkest in ((1, 0.5), (2, 1.5)):
+        assert np.array_equal(segment_voxels(bits, value), picture[0] > darkest)
+    assert label_map.dtype == np.uint8 and np.array_equal(label_map, picture[0])
+
+
+def test_the_label_map_of_classes_becomes_its_bits(opened):
+    bundle, picture = opened(members=2), image()
+    label_map, bits = (predict(bundle, picture, AFFINE, 3, settings) for settings in (None, BITS))
+    assert np.array_equal(bits.mask.numpy(), bits_of(label_map.mask.numpy())) and bits.mask.any()
+    assert bits.scores == label_map.scores and torch.equal(bits.uncertainty, label_map.uncertainty)
+
+
+def test_what_stands_after_the_label_sees_each_overlapping_segment_whole(rezipped):
+    picture = organ_with_a_lesion()
+    picture[0, 17, 1, 1] = 2.0  # a speck of both
+    largest = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1, 2]}
+    bundle = regions_bundle(rezipped, [0.5, 1.5], (*REGIONS, largest))
+    bits = predict(bundle, picture, AFFINE, 0, BITS).mask.numpy()
+    bundle.close()
+    expected = organ_with_a_lesion()[0]
+    assert np.array_equal(segment_voxels(bits, 1), expected > 0.5)
+    assert np.array_equal(segment_voxels(bits, 2), expected > 1.5)
+
+
+def test_members_of_regions_disagree_in_bits(opened):
+    bundle = opened(classes=2, members=2, postprocessing=REGIONS)
+    scores = predict(bundle, image(), AFFINE, 0, BITS).scores
+    assert 0 < scores["pairwise-dice"] <= 1 and scores["mutual-information"] > 0
+
+
+def test_more_segments_than_bits_are_the_bundles_failure(rezipped):
+    for count in (33, 40):
+        bundle = regions_bundle(rezipped, [0.5] * count)
+        assert predict(bundle, organ_with_a_lesion(), AFFINE, 0).mask.dtype == torch.uint8
+        with pytest.raises(BundleError, match=f"hold 32 segments, the bundle has {count}"):
+            predict(bundle, organ_with_a_lesion(), AFFINE, 0, BITS)
+        bundle.close()
+
+
+def test_the_request_says_whether_the_mask_is_bits():
+    assert read_parameters("") == (0, PredictionSettings())
+    assert read_parameters('{"seed": 7, "segment_bits": true}') == (7, PredictionSettings(segment_bits=True))
+    kinds = {name: kind for name, kind, _ in OUTPUTS}
+    assert (kinds["mask"], kinds["segment_bits"]) == ("TYPE_UINT8", "TYPE_UINT32")
 
 
 def test_wrong_number_of_channels_is_unsuitable(opened):

@@ -1,4 +1,4 @@
-"""Why a bundle cannot be opened or cannot predict: one exception per code, so that the caller need not read prose.
+"""Why a bundle cannot be used or cannot predict: one exception per code, so that the caller need not read prose.
 
 The code is the first word of what Triton sends back, "<code>: <explanation>"; the inference service maps it to the
 reason it announces. An explanation holds shapes and names of the bundle, never anything of the study.
@@ -6,7 +6,7 @@ reason it announces. An explanation holds shapes and names of the bundle, never 
 
 
 class BundleError(Exception):
-    """A bundle that cannot be opened: a file is missing, or a configuration or the weights do not fit."""
+    """A bundle that cannot be used: a file is missing, configuration or weights do not fit, too many segments for bits."""
 
     code = "bad-bundle"
 

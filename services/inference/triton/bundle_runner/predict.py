@@ -1,4 +1,4 @@
-"""One prediction: an image and its affine in, label map, uncertainty, scores and embedding out. Plain torch.
+"""One prediction: an image and its affine in, mask, uncertainty, scores and embedding out. Plain torch.
 
 The same function runs inside Triton and inside the training job's evaluation, so that a model is judged by the very code
 that will serve it. Nothing here knows Triton, a case or a project.
@@ -14,10 +14,12 @@ from monai.data import MetaTensor
 from monai.transforms import Invertd
 
 from bundle_runner.bundle import Bundle
-from bundle_runner.errors import NotFinite, ProgramRaised, UnsuitableImage
+from bundle_runner.errors import BundleError, NotFinite, ProgramRaised, UnsuitableImage
 from bundle_runner.features import collected_features, embedding_of
 from bundle_runner.processor import fast_bf16
-from bundle_runner.scores import case_scores, label_map, predictive_entropy
+from bundle_runner.scores import case_scores, label_map, predictive_entropy, segment_bits
+from radloop.errors import Invalid
+from radloop.imaging import LARGEST_BIT_VALUE, bits_of, segment_values, segment_voxels
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class PredictionSettings:
     """Number of members (weights files) that predict; 0 for all there are."""
     overlap: float | None = None
     """Overlap of sliding windows, 0..0.9; None for the bundle's own."""
+    segment_bits: bool = False
+    """Whether the mask is segment bits, because segments may overlap, and not a label map."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Prediction:
     """What a bundle says of one image, in the geometry of that image, on the CPU."""
 
     mask: torch.Tensor
-    """Label map, uint8, shape ``(I, J, K)``."""
+    """Label map (uint8) or segment bits (uint32), shape ``(I, J, K)``."""
     uncertainty: torch.Tensor
     """Predictive entropy in nats, float32 with float16's precision, shape ``(I, J, K)``."""
     embedding: torch.Tensor
@@ -75,6 +79,8 @@ def predict(
 
     Raises
     ------
+    BundleError
+        The bundle has more segments than segment bits can hold.
     UnsuitableImage
         The bundle wants another number of channels or dimensions.
     NotFinite
@@ -113,11 +119,11 @@ def _predict(
             if len(members) > 1:
                 entropy = predictive_entropy(probabilities, regions=bundle.regions)
                 entropy_of_members = entropy if entropy_of_members is None else entropy_of_members + entropy
-                masks.append(label_map(probabilities, regions=bundle.regions).cpu().numpy())
+                masks.append(_mask(bundle, probabilities, settings).cpu().numpy())
     mean = total / len(members)
 
     entropy = predictive_entropy(mean, regions=bundle.regions)
-    mask = _finish(bundle, label_map(mean, regions=bundle.regions))
+    mask = _finish(bundle, _mask(bundle, mean, settings))
     not_background = mean.amax(dim=0) if bundle.regions else 1.0 - mean[0]
     scores = case_scores(
         mask.numpy(),
@@ -221,10 +227,36 @@ def _normalised(probabilities: torch.Tensor, *, regions: bool) -> torch.Tensor:
     return tensor / tensor.sum(dim=0, keepdim=True)
 
 
+def _mask(bundle: Bundle, probabilities: torch.Tensor, settings: PredictionSettings) -> torch.Tensor:
+    """Decide the label map or the segment bits, ``(I, J, K)``."""
+    if not settings.segment_bits:
+        return label_map(probabilities, regions=bundle.regions)
+    count = probabilities.shape[0] if bundle.regions else probabilities.shape[0] - 1
+    if count > LARGEST_BIT_VALUE:
+        raise BundleError(f"segment bits hold {LARGEST_BIT_VALUE} segments, the bundle has {count}")
+    return segment_bits(probabilities, regions=bundle.regions)
+
+
 def _finish(bundle: Bundle, mask: torch.Tensor) -> torch.Tensor:
-    """Apply what the bundle wants done to the label map; uint8 ``(I, J, K)`` on the CPU."""
+    """Apply what the bundle wants done to the mask; ``(I, J, K)`` of the same kind, on the CPU."""
     if not bundle.after_label.transforms:
         return mask.cpu().contiguous()
+    if mask.dtype != torch.uint32:
+        return _after_label(bundle, mask)
+    bits = mask.numpy()
+    finished = np.zeros_like(bits)
+    # The transforms want a label map: each segment is one, so that none hides another.
+    for value in segment_values(bits):
+        alone = torch.from_numpy(segment_voxels(bits, value)).to(torch.uint8) * value
+        try:
+            finished |= bits_of(_after_label(bundle, alone).numpy())
+        except Invalid as error:
+            raise ProgramRaised(f"postprocessing: {error}") from error
+    return torch.from_numpy(finished)
+
+
+def _after_label(bundle: Bundle, mask: torch.Tensor) -> torch.Tensor:
+    """Apply the bundle's transforms on a label map; uint8 ``(I, J, K)`` on the CPU."""
     try:
         finished = bundle.after_label({"pred": MetaTensor(mask[None].float())})["pred"]
     except Exception as error:

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from radloop.imaging import SEGMENT_BITS, bits_of, dice, segment_bit, segment_values
+
 FOREGROUND_MARGIN = 2
 """Voxels by which the mask is dilated for the foreground means."""
 
 BOUNDARY_HALF_WIDTH = 2
-"""Voxels on either side of a boundary between labels that belong to its band: the band is four voxels wide."""
+"""Voxels on either side of a boundary between labels (or sets of segments) that belong to its band: the band is four voxels wide."""
 
 PATCH_EDGE = 10
 """Edge of a patch in voxels, clipped to the image."""
@@ -75,8 +77,37 @@ def label_map(probabilities: torch.Tensor, *, regions: bool = False) -> torch.Te
     return label
 
 
+def segment_bits(probabilities: torch.Tensor, *, regions: bool = False) -> torch.Tensor:
+    """Say of each voxel which segments it belongs to.
+
+    Parameters
+    ----------
+    probabilities : torch.Tensor
+        float32, shape ``(C, I, J, K)``. Class 0 is the background, unless `regions`.
+    regions : bool
+        Channels are regions that may overlap. Channel ``c`` above 0.5 sets the bit of value ``c + 1``, whatever the others
+        claim; of classes the most probable one sets its bit alone.
+
+    Returns
+    -------
+    torch.Tensor
+        Segment bits, uint32, shape ``(I, J, K)``, on the CPU.
+
+    Raises
+    ------
+    Invalid
+        ``segment-value-no-bit``: there are more than 32 regions, or a class above 32 was found.
+    """
+    if not regions:
+        return torch.from_numpy(bits_of(label_map(probabilities).cpu().numpy()))
+    mask = np.zeros(tuple(probabilities.shape[1:]), SEGMENT_BITS)
+    for channel, inside in enumerate((probabilities > 0.5).cpu().numpy()):
+        mask[inside] |= segment_bit(channel + 1)
+    return torch.from_numpy(mask)
+
+
 def foreground(mask: np.ndarray, margin: int = FOREGROUND_MARGIN) -> np.ndarray:
-    """Return bool ``(I, J, K)``: the voxels with a label, dilated by `margin` steps over faces; all False if empty."""
+    """Return bool ``(I, J, K)``: the voxels with a label or any bit, dilated by `margin` steps over faces; all False if empty."""
     inside = mask > 0
     if not inside.any():
         return inside
@@ -97,9 +128,9 @@ def _lines(inside: np.ndarray) -> list[np.ndarray]:
 
 
 def boundary_band(mask: np.ndarray, half_width: int = BOUNDARY_HALF_WIDTH) -> np.ndarray:
-    """Return bool ``(I, J, K)``: voxels at most `half_width` face steps from a voxel with another label.
+    """Return bool ``(I, J, K)``: voxels at most `half_width` face steps from a voxel with another label, or other bits.
 
-    A mask of one label only has no boundary.
+    A mask of one label only has no boundary; the surface of a segment inside another one is a boundary of segment bits.
     """
     band = np.zeros(mask.shape, dtype=bool)
     for axis in range(mask.ndim):
@@ -162,7 +193,7 @@ def pairwise_dice_loss(masks: list[np.ndarray]) -> float:
     Parameters
     ----------
     masks : list of numpy.ndarray
-        At least two, uint8, each of shape ``(I, J, K)``.
+        At least two, label maps (uint8) or segment bits (uint32), each of shape ``(I, J, K)``.
 
     Returns
     -------
@@ -170,18 +201,11 @@ def pairwise_dice_loss(masks: list[np.ndarray]) -> float:
         0 (all agree) to 1. A label one member of a pair lacks counts as Dice 0, a label both lack as 1; labels that no
         member found are left out, so that a project with many rare segments is not squeezed towards 0. 0 if none found any.
     """
-    values = sorted(set().union(*(np.unique(mask).tolist() for mask in masks)) - {0})
+    values = sorted(set().union(*(segment_values(mask) for mask in masks)))
     if not values:
         return 0.0
-    dices = [
-        _dice(first == value, second == value) for first, second in itertools.combinations(masks, 2) for value in values
-    ]
+    dices = [dice(first, second, value) for first, second in itertools.combinations(masks, 2) for value in values]
     return 1.0 - float(np.mean(dices))
-
-
-def _dice(first: np.ndarray, second: np.ndarray) -> float:
-    total = int(first.sum()) + int(second.sum())
-    return 1.0 if total == 0 else 2.0 * int((first & second).sum()) / total
 
 
 def case_scores(
@@ -196,7 +220,7 @@ def case_scores(
     Parameters
     ----------
     mask : numpy.ndarray
-        uint8, shape ``(I, J, K)``, the label map.
+        The label map (uint8) or segment bits (uint32), shape ``(I, J, K)``.
     entropy : numpy.ndarray
         Predictive entropy in nats, shape ``(I, J, K)``.
     foreground_probability : numpy.ndarray
@@ -204,7 +228,7 @@ def case_scores(
     member_entropy : numpy.ndarray, optional
         Mean over the members of each one's entropy in nats; given with more than one member.
     member_masks : list of numpy.ndarray, optional
-        The members' own label maps; given with more than one member.
+        The members' own masks; given with more than one member.
 
     Returns
     -------

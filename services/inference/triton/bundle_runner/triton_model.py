@@ -6,9 +6,11 @@ and does not copy. Strings cannot cross by DLPack: what is asked comes as reques
 arrays goes as UTF-8 JSON in a uint8 tensor.
 
 A request carries ``image`` float32 ``(C, I, J, K)``, ``affine`` float64 ``(4, 4)`` (voxel to RAS, mm) and the parameters
-``seed`` (integer), ``members`` (0 for all) and ``overlap`` (text, empty for the bundle's own). The answer holds ``mask``
-uint8 ``(I, J, K)``, ``uncertainty`` float32 ``(I, J, K)`` (nats), ``embedding`` float32 ``(F,)`` and ``report``, the
-JSON object ``{"scores": {name: value}, "members": n}``. An error reads "<code>: <explanation>", see `errors`.
+``seed`` (integer), ``members`` (0 for all), ``overlap`` (text, empty for the bundle's own) and ``segment_bits`` (boolean).
+The answer holds ``mask`` uint8 ``(I, J, K)`` (or, as an output of Triton has one type, ``segment_bits`` uint32
+``(I, J, K)`` instead, where a request wants those), ``uncertainty`` float32 ``(I, J, K)`` (nats), ``embedding`` float32
+``(F,)`` and ``report``, the JSON object ``{"scores": {name: value}, "members": n}``. An error reads
+"<code>: <explanation>", see `errors`.
 
 A bundle that cannot be opened is loaded all the same, and every request is answered with the reason: what a load call fails
 with is written to Triton's log, and the words of a stranger's program have no place there. With the parameter ``check`` a
@@ -22,6 +24,7 @@ from typing import Any
 INPUTS = (("image", "TYPE_FP32", [-1, -1, -1, -1]), ("affine", "TYPE_FP64", [4, 4]))
 OUTPUTS = (
     ("mask", "TYPE_UINT8", [-1, -1, -1]),
+    ("segment_bits", "TYPE_UINT32", [-1, -1, -1]),
     ("uncertainty", "TYPE_FP32", [-1, -1, -1]),
     ("embedding", "TYPE_FP32", [-1]),
     ("report", "TYPE_UINT8", [-1]),
@@ -102,7 +105,7 @@ class TritonPythonModel:
             )
         report = json.dumps({"scores": prediction.scores, "members": prediction.members}).encode()
         tensors = {
-            "mask": prediction.mask,
+            "segment_bits" if settings.segment_bits else "mask": prediction.mask,
             "uncertainty": prediction.uncertainty,
             "embedding": prediction.embedding,
             "report": torch.frombuffer(bytearray(report), dtype=torch.uint8),
@@ -134,5 +137,9 @@ def read_parameters(text: str) -> tuple[int, Any]:
 
     values = json.loads(text) if text else {}
     overlap = str(values.get("overlap", ""))
-    settings = PredictionSettings(int(values.get("members", 0)), float(overlap) if overlap else None)
+    settings = PredictionSettings(
+        members=int(values.get("members", 0)),
+        overlap=float(overlap) if overlap else None,
+        segment_bits=bool(values.get("segment_bits", False)),
+    )
     return int(values.get("seed", 0)), settings
