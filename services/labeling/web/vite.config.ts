@@ -8,7 +8,7 @@ export default defineConfig({
   resolve: {
     // vtk.js brings xmlbuilder2, which extends Node's EventEmitter.
     alias: { events: "events/" },
-    dedupe: ["@kitware/vtk.js", "@cornerstonejs/core", "@cornerstonejs/tools", "gl-matrix"],
+    dedupe: ["@kitware/vtk.js", "@cornerstonejs/core", "gl-matrix"],
   },
   worker: { format: "es" },
   build: { target: "es2022", chunkSizeWarningLimit: 6000 },
