@@ -64,14 +64,14 @@ class Room:
         self.look(f"room.goTo({list(voxel)})")
 
     def labels(self) -> np.ndarray:
-        """Return the label map in the browser: uint8, axes (i, j, k)."""
+        """Return the mask in the browser: uint8, or uint32 where segments may overlap; axes (i, j, k)."""
         shape = self.look("room.labels.shape")
         runs = self.look(
             "(() => { const d = room.labels.data, out = []; let at = 0; while (at < d.length) { let end = at + 1; "
             "while (end < d.length && d[end] === d[at]) end++; if (d[at]) out.push(at, end - at, d[at]); at = end; } "
             "return out; })()"
         )
-        flat = np.zeros(int(np.prod(shape)), np.uint8)
+        flat = np.zeros(int(np.prod(shape)), self.look("room.labels.kind.dtype"))
         for start, length, value in np.asarray(runs, dtype=np.int64).reshape(-1, 3):
             flat[start : start + length] = value
         return flat.reshape(shape, order="F")

@@ -26,7 +26,7 @@ from radloop.contracts.edge_miner.v1 import edge_miner_pb2
 from radloop.contracts.inference.v1 import inference_pb2
 from radloop.contracts.references.v1 import references_pb2
 from radloop.events import open_event_log
-from radloop.imaging import Volume, read_nifti, write_nifti
+from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, write_nifti
 from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.wire import event_option
@@ -186,7 +186,10 @@ class ReadingSite:
     # --- what the model and the miner say ---------------------------------------------------------------------------------
 
     def predict(self, project_id: str, case: CaseOfSite, mask: np.ndarray, entropy: np.ndarray | None = None) -> str:
-        """Announce a prediction with this mask, uint8 of the case's shape, and entropy in nats; returns its id."""
+        """Announce a prediction with this mask, of the case's shape, and entropy in nats; returns its id.
+
+        The mask is a label map of any integer type, or segment bits where it is uint32.
+        """
         prediction_id = str(uuid.uuid4())
         folder = f"inference/{case.study_key}/{case.case_id}/{prediction_id}"
         event = inference_pb2.PredictionMade(
@@ -197,7 +200,7 @@ class ReadingSite:
             model_name="played",
             model_digest="sha256:" + "0" * 64,
             settings_digest="sha256:" + "1" * 64,
-            mask=self._ref(f"{folder}/mask.nii", mask.astype(np.uint8), case),
+            mask=self._ref(f"{folder}/mask.nii", mask if mask.dtype == SEGMENT_BITS else mask.astype(np.uint8), case),
             scores=[references_pb2.Score(name="foreground-entropy", value=0.42)],
         )
         if entropy is not None:
@@ -237,6 +240,17 @@ class ReadingSite:
             return tasks[-1]["task_id"] if tasks else None
 
         return until(found)
+
+    # --- what readers made ------------------------------------------------------------------------------------------------
+
+    def versions(self, task_id: str) -> list[dict[str, Any]]:
+        """Return the versions of a task's label, oldest first."""
+        return self.operator.get(f"/labeling/v1/tasks/{task_id}/versions")["versions"]
+
+    def label(self, label_version_id: str) -> np.ndarray:
+        """Return a stored mask as it is in its NIfTI file, axes (i, j, k)."""
+        stored = self.operator.get_bytes(f"/labeling/v1/labels/{label_version_id}", format="nifti")
+        return np.asarray(read_nifti(stored).array)
 
     def _ref(self, key: str, array: np.ndarray, case: CaseOfSite) -> references_pb2.ObjectRef:
         stored = self._objects.put(key, write_nifti(Volume(np.asfortranarray(array), case.image.affine_lps)))

@@ -1,12 +1,11 @@
 """A whole case from the worklist to approval by two readers, with mouse and keyboard; what was painted against what was stored."""
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from radloop.imaging import Volume, dice, read_nifti, write_nifti
+from radloop.imaging import Volume, dice, write_nifti
 from standalone.demo.cohort import find_real_source, load_cohort, phantom_source
 from standalone.demo.dicom_series import series
 from tests.e2e.reading_room.projects import READER, SECOND, project
@@ -44,15 +43,6 @@ def cases(site, cohort):
     return made
 
 
-def label_of(site, label_version_id) -> np.ndarray:
-    stored = site.operator.get_bytes(f"/labeling/v1/labels/{label_version_id}", format="nifti")
-    return np.asarray(read_nifti(gzip.decompress(stored) if stored[:2] == b"\x1f\x8b" else stored).array)
-
-
-def versions(site, task_id):
-    return site.operator.get(f"/labeling/v1/tasks/{task_id}/versions")["versions"]
-
-
 def test_a_whole_case_by_two_readers_to_its_approval(site, cases, visitor):
     case, task, expert, proposal = cases[0]
     anna = visitor(READER)
@@ -76,10 +66,10 @@ def test_a_whole_case_by_two_readers_to_its_approval(site, cases, visitor):
     room.key("Control+y")
     room.key("Control+Enter")
     room.waits_for(f"room.taskId !== '{task}'", within_s=30)
-    [version] = [v for v in versions(site, task) if v["kind"] == "submitted"]
+    [version] = [v for v in site.versions(task) if v["kind"] == "submitted"]
     assert version["started_from_model"] is True
     assert version["active_time_s"] > 0
-    np.testing.assert_array_equal(label_of(site, version["label_version_id"]), proposal)
+    np.testing.assert_array_equal(site.label(version["label_version_id"]), proposal)
 
     # The second reader is blind: no proposal, no reasons, the same label by the mouse from the expert's mask.
     def second_task():
@@ -105,9 +95,9 @@ def test_a_whole_case_by_two_readers_to_its_approval(site, cases, visitor):
 
     [review] = until(approved)
     assert review["approved_label"]
-    [version] = [v for v in versions(site, second) if v["kind"] == "submitted"]
+    [version] = [v for v in site.versions(second) if v["kind"] == "submitted"]
     assert version["started_from_model"] is False
-    np.testing.assert_array_equal(label_of(site, version["label_version_id"]), drawn)
+    np.testing.assert_array_equal(site.label(version["label_version_id"]), drawn)
     state = site.operator.get(f"/labeling/v1/tasks/{task}")["state"]
     assert state == "approved"
 
@@ -154,9 +144,9 @@ def test_what_was_painted_is_what_is_stored(site, cases, visitor):
     room.saved()
     room.key("Control+s")
     room.waits_for("room.notice === 'Saved as a version.'")
-    [version] = versions(site, task)
+    [version] = site.versions(task)
     assert version["kind"] == "saved"
-    np.testing.assert_array_equal(label_of(site, version["label_version_id"]), expected)
+    np.testing.assert_array_equal(site.label(version["label_version_id"]), expected)
 
     # The page is lost; the draft is not, and neither is what can be undone.
     anna.page.reload()
