@@ -14,6 +14,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from bundle_runner.bundle import open_bundle
+from bundle_runner.predict import PredictionSettings as RunnerSettings
 from bundle_runner.predict import predict
 from bundle_runner.sample import write_sample_bundle
 from bundle_runner.server import triton_command
@@ -29,9 +30,10 @@ from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.contracts.references.v1 import references_pb2
 from radloop.contracts.trainer.v1 import trainer_pb2
 from radloop.events import open_event_log
-from radloop.imaging import Volume, read_nifti, write_nifti
+from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, segment_voxels, write_nifti
 from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
+from radloop.references import ObjectRef
 from radloop.settings import SharedSettings
 from radloop.wire import event_option
 
@@ -127,7 +129,7 @@ class Site:
         ref = self.objects.put(key, data)
         return references_pb2.ObjectRef(key=ref.key, digest=ref.digest, size_bytes=ref.size_bytes)
 
-    def configure(self, project_id: str) -> None:
+    def configure(self, project_id: str, overlapping: bool = False) -> None:
         mode = control_plane_pb2.PROMOTION_MODE_AUTOMATIC
         self.hear(
             control_plane_pb2.ProjectConfigured(
@@ -135,6 +137,7 @@ class Site:
                 project_version=1,
                 model_name=f"{project_id}-model",
                 segments=[control_plane_pb2.Segment(value=value) for value in (1, 2)],
+                overlapping_segments=overlapping,
                 promotion=control_plane_pb2.PromotionPolicy(mode=mode),
             )
         )
@@ -163,14 +166,14 @@ class Site:
         case = ingest_pb2.Case(case_id=f"{name}-case", volumes=volumes)
         self.hear(ingest_pb2.StudyIngested(study_key=name, project_id=project_id, cases=[case]))
 
-    def bare(self, case_id: str, digest: str):
+    def bare(self, case_id: str, digest: str, bits: bool):
         """Predict in this process with plain torch, as the service should have."""
         bundle = open_bundle(self.bundles[digest])
         # As it comes out of the file: a NIfTI header keeps an affine in single precision.
         stored = read_nifti(write_nifti(Volume(self.images[case_id][0], AFFINE_LPS)))
         affine_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ stored.affine_lps
-        seed = seed_of(case_id, digest, PredictionSettings().digest)
-        prediction = predict(bundle, self.images[case_id], affine_ras, seed)
+        seed = seed_of(case_id, digest, PredictionSettings(segment_bits=bits).digest)
+        prediction = predict(bundle, self.images[case_id], affine_ras, seed, RunnerSettings(segment_bits=bits))
         bundle.close()
         return prediction
 
@@ -179,9 +182,7 @@ def picture(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(100, 20, shape).astype(np.float32)
 
 
-def object_of(ref) -> object:
-    from radloop.references import ObjectRef
-
+def object_of(ref) -> ObjectRef:
     return ObjectRef(ref.key, ref.digest, ref.size_bytes)
 
 
@@ -244,20 +245,22 @@ def serving(site):
     return digest
 
 
-def check_equal(site, made, digest) -> None:
-    bare = site.bare(made.case_id, digest)
+def check_equal(site, made, digest, bits: bool = False) -> np.ndarray:
+    bare = site.bare(made.case_id, digest, bits)
     mask = read_nifti(site.objects.get(object_of(made.mask)))
     uncertainty = read_nifti(site.objects.get(object_of(made.uncertainty)))
     embedding = np.load(io.BytesIO(site.objects.get(object_of(made.embedding))))
-    assert mask.array.dtype == np.uint8 and np.array_equal(mask.array, bare.mask.numpy())
+    assert mask.array.dtype == (SEGMENT_BITS if bits else np.uint8)
+    assert np.array_equal(mask.array, bare.mask.numpy())
     assert np.allclose(mask.affine_lps, AFFINE_LPS, atol=1e-5)
     assert np.array_equal(uncertainty.array, bare.uncertainty.numpy())
     assert np.array_equal(embedding, bare.embedding.numpy())
     assert {score.name: score.value for score in made.scores} == bare.scores
     voxel_ml = abs(np.linalg.det(AFFINE_LPS[:3, :3])) / 1000
     assert {score.name: score.value for score in made.volumes} == pytest.approx(
-        {f"segment-{value}-ml": (mask.array == value).sum() * voxel_ml for value in (1, 2)}
+        {f"segment-{value}-ml": segment_voxels(mask.array, value).sum() * voxel_ml for value in (1, 2)}
     )
+    return mask.array
 
 
 def test_a_study_is_predicted_as_bare_torch_would(site, serving):
@@ -383,16 +386,18 @@ def test_the_last_wish_wins_and_each_is_answered(site, triton):
     assert (newest.wish_sequence, newest.serving_digest) == (5, second)
 
 
-def test_a_brought_bundle_serves_and_its_members_disagree(site, triton):
-    site.configure("brought")
+@pytest.mark.parametrize(("project", "overlapping"), [("brought", False), ("brought-regions", True)])
+def test_a_brought_bundle_serves_and_its_members_disagree(site, triton, project, overlapping):
+    site.configure(project, overlapping)
     archive = write_sample_bundle(
-        site.folder / "brought.zip",
+        site.folder / f"{project}.zip",
         channels=2,
         members=3,
+        postprocessing=({"_target_": "Activationsd", "keys": "pred", "sigmoid": True},) if overlapping else (),
         transforms=({"_target_": "Spacingd", "keys": "image", "pixdim": [1.5, 1.5, 1.5], "mode": "bilinear"},),
     )
-    form = {"project_id": "brought", "model_name": "visitor", "serve": "true"}
-    wait_until(lambda: "brought" in known_projects(site), "the project is known")
+    form = {"project_id": project, "model_name": "visitor", "serve": "true"}
+    wait_until(lambda: project in known_projects(site), "the project is known")
     answer = site.client.post(
         "/v1/models", data=form, files={"file": archive.read_bytes()}, headers=site.headers(Role.SITE_ADMIN)
     )
@@ -400,14 +405,15 @@ def test_a_brought_bundle_serves_and_its_members_disagree(site, triton):
     digest = answer.json()["model_digest"]
     site.bundles[digest] = archive
     outcomes = [
-        site.waits_for(inference_pb2.ModelDeployed, project_id="brought", sequence=number).outcome for number in (1, 2)
+        site.waits_for(inference_pb2.ModelDeployed, project_id=project, sequence=number).outcome for number in (1, 2)
     ]
     assert outcomes == [inference_pb2.DEPLOYMENT_IMPORTED, inference_pb2.DEPLOYMENT_SERVING]
-    site.ingest("brought", "pair", picture(30, 28, 26, seed=3), picture(30, 28, 26, seed=4))
-    made = site.waits_for(inference_pb2.PredictionMade, case_id="pair-case")
+    site.ingest(project, f"{project}-pair", picture(30, 28, 26, seed=3), picture(30, 28, 26, seed=4))
+    made = site.waits_for(inference_pb2.PredictionMade, case_id=f"{project}-pair-case")
     assert made.model_name == "visitor"
     assert {"mutual-information", "pairwise-dice"} <= {score.name for score in made.scores}
-    check_equal(site, made, digest)
+    mask = check_equal(site, made, digest, overlapping)
+    assert (segment_voxels(mask, 1) & segment_voxels(mask, 2)).any() == overlapping
 
 
 def known_projects(site) -> set[str]:

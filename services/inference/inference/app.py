@@ -28,7 +28,7 @@ def build(settings: InferenceSettings) -> Service:
     unit_of_work = partial(InferenceSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/inference")
     chosen = PredictionSettings(settings.members, settings.overlap)
     handlers = {
-        kind: partial(handler, settings_digest=chosen.digest)
+        kind: partial(handler, settings=chosen)
         if kind in (StudyIngested, PredictionRequested, AskForPrediction)
         else handler
         for kind, handler in HANDLERS.items()
@@ -61,7 +61,7 @@ def build(settings: InferenceSettings) -> Service:
         unit_of_work,
         objects,
         server.is_ready,
-        settings_digest=chosen.digest,
+        settings=chosen,
         wait_s=settings.wait_s,
         bundle_limit_bytes=settings.bundle_limit_bytes,
     )

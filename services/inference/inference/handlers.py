@@ -27,6 +27,7 @@ from inference.domain.model import (
     ModelState,
     PendingDeployment,
     Prediction,
+    PredictionSettings,
     PredictionState,
     Project,
     Traffic,
@@ -49,6 +50,7 @@ def configure_project(event: ProjectConfigured, uow: InferenceUnitOfWork) -> lis
                 model_name=event.model_name,
                 promotion=event.promotion.mode,
                 segment_values=tuple(sorted(segment.value for segment in event.segments)),
+                overlapping_segments=event.overlapping_segments,
                 members=event.members,
             )
         )
@@ -56,7 +58,7 @@ def configure_project(event: ProjectConfigured, uow: InferenceUnitOfWork) -> lis
     return []
 
 
-def take_cases(event: StudyIngested, uow: InferenceUnitOfWork, settings_digest: str) -> list[Message]:
+def take_cases(event: StudyIngested, uow: InferenceUnitOfWork, settings: PredictionSettings) -> list[Message]:
     """Keep the cases of a study, and queue them for the model that serves, if one does."""
     if uow.cases.is_withdrawn(event.study_key):
         return []
@@ -66,11 +68,13 @@ def take_cases(event: StudyIngested, uow: InferenceUnitOfWork, settings_digest: 
         uow.cases.add(case)
         uow.arrived(_case_token(case.case_id))
         if serving:
-            _queue(uow, Prediction.of(case, serving, settings_digest))
+            _queue(uow, case, serving, settings)
     return []
 
 
-def request_prediction(event: PredictionRequested, uow: InferenceUnitOfWork, settings_digest: str) -> list[Message]:
+def request_prediction(
+    event: PredictionRequested, uow: InferenceUnitOfWork, settings: PredictionSettings
+) -> list[Message]:
     """Queue a prediction for a round; one that was made (or failed) before is said again, with the round's id."""
     if uow.cases.is_withdrawn(event.study_key):
         return []
@@ -79,14 +83,14 @@ def request_prediction(event: PredictionRequested, uow: InferenceUnitOfWork, set
         raise NotYet(_case_token(event.case_id))
     if uow.models.get(event.project_id, event.model_digest) is None:
         raise NotYet(_model_token(event.project_id, event.model_digest))
-    prediction = _queue(uow, Prediction.of(case, event.model_digest, settings_digest))
+    prediction = _queue(uow, case, event.model_digest, settings)
     if prediction.state is PredictionState.WAITING:
         uow.predictions.wait_for(prediction.prediction_id, event.round_id)
         return []
     return [_said(uow, prediction, event.round_id)]
 
 
-def ask_for_prediction(cmd: AskForPrediction, uow: InferenceUnitOfWork, settings_digest: str) -> list[Message]:
+def ask_for_prediction(cmd: AskForPrediction, uow: InferenceUnitOfWork, settings: PredictionSettings) -> list[Message]:
     """Queue a prediction a person waits for, before the others; one that is there already is simply read."""
     case = uow.cases.get(cmd.case_id)
     if case is None or case.project_id != cmd.project_id:
@@ -99,7 +103,7 @@ def ask_for_prediction(cmd: AskForPrediction, uow: InferenceUnitOfWork, settings
             "model-unknown", expected="a model of the project", got="an unknown digest", do="see GET /v1/models"
         )
     uow.audit(cmd.subject, "infer", cmd.case_id)
-    prediction = _queue(uow, Prediction.of(case, digest, settings_digest, urgent=True))
+    prediction = _queue(uow, case, digest, settings, urgent=True)
     if prediction.state is PredictionState.WAITING and not prediction.urgent:
         uow.predictions.save(replace(prediction, urgent=True))
     return []
@@ -242,8 +246,13 @@ def forget_study(event: StudyWithdrawn, uow: InferenceUnitOfWork) -> list[Messag
     return []
 
 
-def _queue(uow: InferenceUnitOfWork, prediction: Prediction) -> Prediction:
-    """Return the prediction with this identity, queued if it is new."""
+def _queue(
+    uow: InferenceUnitOfWork, case: Case, model_digest: str, settings: PredictionSettings, *, urgent: bool = False
+) -> Prediction:
+    """Return the prediction of a case by a model of its project, queued if it is new."""
+    project = uow.projects.get(case.project_id)
+    assert project is not None  # a model is kept with its project, and neither is ever removed
+    prediction = Prediction.of(case, model_digest, settings.of_project(project).digest, urgent=urgent)
     known = uow.predictions.get(prediction.prediction_id)
     if known is not None:
         return known

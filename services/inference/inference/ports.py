@@ -147,7 +147,7 @@ class Answer:
     """What a model's program said of one image."""
 
     mask: np.ndarray
-    """uint8, shape ``(I, J, K)``."""
+    """Label map (uint8) or, where the settings say so, segment bits (uint32), shape ``(I, J, K)``."""
     uncertainty: np.ndarray
     """Predictive entropy in nats, float32, shape ``(I, J, K)``."""
     embedding: np.ndarray
@@ -255,4 +255,4 @@ class Claimed:
     prediction: Prediction
     case: Case
     model: Model
-    segment_values: tuple[int, ...]
+    project: Project

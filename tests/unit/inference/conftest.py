@@ -163,7 +163,7 @@ class Events:
     @staticmethod
     def project(mode: str = "automatic", version: int = 1, **changes) -> m.ProjectConfigured:
         policy = m.PromotionPolicy(m.PromotionMode(mode))
-        event = m.ProjectConfigured("p", version, "model-p", (m.Segment(2), m.Segment(1)), policy, ())
+        event = m.ProjectConfigured("p", version, "model-p", (m.Segment(2), m.Segment(1)), False, policy, ())
         return replace(event, **changes)
 
     def trained(self, name: str, against: str = "", passes: bool = True, run: str = "") -> m.ModelTrained:

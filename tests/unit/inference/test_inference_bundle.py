@@ -13,6 +13,7 @@ from inference.domain.measures import segment_volumes
 from inference.domain.model import Model, ModelState, Traffic, triton_name
 from inference.domain.promotion import digests_to_keep, names_to_unload
 from radloop.errors import Invalid
+from radloop.imaging import SEGMENT_BITS, bits_of
 from radloop.references import ObjectRef, Score
 
 METADATA = json.dumps({"version": "1.2", "network_data_format": {"inputs": {"image": {"num_channels": 2}}}})
@@ -102,6 +103,13 @@ def test_volumes_by_hand():
         Score("segment-2-ml", 0.0),
         Score("segment-3-ml", 0.012),
     )
+    assert segment_volumes(bits_of(mask), affine, (1, 2, 3)) == segment_volumes(mask, affine, (1, 2, 3))
+
+
+def test_volumes_of_segments_that_overlap_count_a_voxel_for_each():
+    mask = np.array([1, 3, 3, 2**31], SEGMENT_BITS).reshape(4, 1, 1)
+    volumes = {score.name: score.value for score in segment_volumes(mask, np.eye(4), (1, 2, 32))}
+    assert volumes == {"segment-1-ml": 0.003, "segment-2-ml": 0.002, "segment-32-ml": 0.001}
 
 
 def test_names_in_triton():

@@ -10,9 +10,9 @@ from inference.handlers import HANDLERS
 from radloop.errors import NotFound, NotYet
 from radloop.testing import deliver
 
-SETTINGS = PredictionSettings().digest
+SETTINGS = PredictionSettings()
 BOUND = {
-    kind: partial(handler, settings_digest=SETTINGS)
+    kind: partial(handler, settings=SETTINGS)
     if kind in (m.StudyIngested, m.PredictionRequested, m.AskForPrediction)
     else handler
     for kind, handler in HANDLERS.items()
@@ -276,7 +276,7 @@ def test_new_studies_are_predicted_with_what_serves(uow, events):
 
 def test_a_prediction_is_said_to_every_round_that_waits(serving, events):
     hand(serving, events.study("study", "case"))
-    identity = prediction_id_of("case", events.digest("a"), SETTINGS)
+    identity = prediction_id_of("case", events.digest("a"), SETTINGS.digest)
     hand(serving, events.requested("case", "a", "round-1"), events.requested("case", "a", "round-2"))
     hand(serving, events.requested("case", "a", "round-1"))
     said = hand(serving, events.made(identity))
@@ -287,13 +287,13 @@ def test_a_prediction_is_said_to_every_round_that_waits(serving, events):
 
 def test_a_prediction_nobody_waits_for_is_said_without_a_round(serving, events):
     hand(serving, events.study("study", "case"))
-    (said,) = hand(serving, events.made(prediction_id_of("case", events.digest("a"), SETTINGS)))
+    (said,) = hand(serving, events.made(prediction_id_of("case", events.digest("a"), SETTINGS.digest)))
     assert said.round_id == ""
 
 
 def test_a_second_request_says_the_existing_prediction_again(serving, events):
     hand(serving, events.study("study", "case"))
-    hand(serving, events.made(prediction_id_of("case", events.digest("a"), SETTINGS)))
+    hand(serving, events.made(prediction_id_of("case", events.digest("a"), SETTINGS.digest)))
     (said,) = hand(serving, events.requested("case", "a", "round-9"))
     assert isinstance(said, m.PredictionMade) and said.round_id == "round-9"
     assert len(serving.predictions.rows) == 1
@@ -301,7 +301,7 @@ def test_a_second_request_says_the_existing_prediction_again(serving, events):
 
 def test_a_failed_prediction_is_said_again_too(serving, events):
     hand(serving, events.study("study", "case"), events.requested("case", "a", "round-1"))
-    identity = prediction_id_of("case", events.digest("a"), SETTINGS)
+    identity = prediction_id_of("case", events.digest("a"), SETTINGS.digest)
     give_up = m.GiveUpPrediction(identity, m.PredictionFailure.NOT_FINITE, "3 of 9 values")
     (said,) = hand(serving, give_up)
     assert said == m.PredictionFailed(
@@ -328,9 +328,22 @@ def test_identity_and_seed_follow_from_case_model_and_settings():
     assert PredictionSettings().digest != PredictionSettings(members=2).digest != PredictionSettings(overlap=0.5).digest
 
 
+def test_only_a_mask_of_bits_has_another_identity(serving, events):
+    before = "sha256:5c89e6495ee1026a32a983b48b89af39f485460db4930247d3e8dd8b1e35b961"
+    assert SETTINGS.digest == before  # of predictions made before there were masks of bits
+    bits = PredictionSettings(segment_bits=True).digest
+    assert bits != before
+    hand(serving, events.study("study", "case"))
+    hand(serving, events.project(version=2, overlapping_segments=True))
+    hand(serving, events.study("other", "other-case"), events.requested("case", "a", "round-1"))
+    hand(serving, m.AskForPrediction("p", "other-case", "", "dora"))
+    kept = {(p.case_id, p.settings_digest) for p in serving.predictions.rows.values()}
+    assert kept == {("case", before), ("case", bits), ("other-case", bits)}
+
+
 def test_a_person_goes_before_the_others(serving, events):
     hand(serving, events.study("study", "case"))
-    identity = prediction_id_of("case", events.digest("a"), SETTINGS)
+    identity = prediction_id_of("case", events.digest("a"), SETTINGS.digest)
     assert not serving.predictions.get(identity).urgent
     assert hand(serving, m.AskForPrediction("p", "case", "", "dora")) == []
     assert serving.predictions.get(identity).urgent
@@ -375,7 +388,7 @@ def test_a_withdrawn_study_is_forgotten_and_refused(serving, events):
 def test_a_prediction_concluded_after_the_withdrawal_has_its_objects_deleted(serving, events):
     hand(serving, events.study("study", "case"), m.StudyWithdrawn("study"))
     serving.cases.objects_deleted("study")
-    assert hand(serving, events.made(prediction_id_of("case", events.digest("a"), SETTINGS))) == []
+    assert hand(serving, events.made(prediction_id_of("case", events.digest("a"), SETTINGS.digest))) == []
     assert serving.cases.objects_to_delete() == ["study"]
 
 

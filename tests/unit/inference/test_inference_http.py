@@ -17,7 +17,7 @@ from radloop.contracts.inference.v1 import infer_pb2
 from radloop.http import create_http
 from radloop.testing import FakeObjects, deliver
 
-SETTINGS = PredictionSettings().digest
+SETTINGS = PredictionSettings()
 MASK = b"a mask"
 
 
@@ -35,8 +35,8 @@ class Api:
         self.uow, self.objects, self.ready = uow, FakeObjects(), True
         self.authenticator = TokenAuthenticator("s" * 32)
         handlers = dict(HANDLERS) | {
-            m.AskForPrediction: partial(HANDLERS[m.AskForPrediction], settings_digest=SETTINGS),
-            m.StudyIngested: partial(HANDLERS[m.StudyIngested], settings_digest=SETTINGS),
+            m.AskForPrediction: partial(HANDLERS[m.AskForPrediction], settings=SETTINGS),
+            m.StudyIngested: partial(HANDLERS[m.StudyIngested], settings=SETTINGS),
         }
         self.handlers = handlers
         api = InferApi(
@@ -44,7 +44,7 @@ class Api:
             lambda read_only=False: uow,
             self.objects,
             lambda: self.ready,
-            settings_digest=SETTINGS,
+            settings=SETTINGS,
             wait_s=0.1,
             bundle_limit_bytes=2000,
         )
@@ -61,10 +61,17 @@ class Api:
 
 
 @pytest.fixture
-def api(uow, events):
+def overlapping():
+    """Whether the project's segments may overlap."""
+    return False
+
+
+@pytest.fixture
+def api(uow, events, overlapping):
     """An API over a project whose model "a" serves, with one case waiting to be predicted."""
     api = Api(uow)
-    api.hand(events.project(members=(m.Member("paul", m.MemberRole.REVIEWER),)), events.trained("a"))
+    members = (m.Member("paul", m.MemberRole.REVIEWER),)
+    api.hand(events.project(members=members, overlapping_segments=overlapping), events.trained("a"))
     api.hand(m.ConcludeDeployment(1, events.digest("a"), True, ""), events.study("study", "case"))
     return api
 
@@ -87,6 +94,14 @@ def test_a_prediction_that_was_made_is_answered_as_the_contract_says(api, made):
     assert set(shown) == {field.name for field in infer_pb2.InferResponse.DESCRIPTOR.fields}
     assert shown["state"] == "made" and shown["mask"]["digest"] == made.mask.digest and shown["reason"] is None
     assert f"PREDICTION_STATE_{shown['state'].upper()}" in infer_pb2.PredictionState.keys()
+
+
+@pytest.mark.parametrize("overlapping", [True])
+def test_a_prediction_of_bits_is_found_under_its_own_identity(api, made):
+    answer = api.client.post("/v1/infer", json=BODY, headers=api.headers(Role.PROJECT_LEAD))
+    assert answer.status_code == 200 and answer.json()["prediction_id"] == made.prediction_id
+    assert answer.json()["settings_digest"] == replace(SETTINGS, segment_bits=True).digest
+    assert len(api.uow.predictions.rows) == 1
 
 
 def test_states_are_those_of_the_contract():

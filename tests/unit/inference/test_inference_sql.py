@@ -27,6 +27,7 @@ from radloop.testing import assert_migrations_match
 
 REF = ObjectRef("a/b.nii", "sha256:" + "0" * 64, 7)
 CASE = Case("case", "study", "p", (REF, REF))
+PROJECT = Project("p", 3, "m", m.PromotionMode.MANUAL, (1, 2), True, (m.Member("anna", m.MemberRole.READER),))
 MODEL = Model("p", "sha256:a", "m", REF, ModelState.SERVING, "why")
 
 
@@ -48,7 +49,6 @@ def test_migrations_make_the_tables_the_code_reads(database_url):
 
 
 def test_rows_there_and_back(begin):
-    project = Project("p", 3, "m", m.PromotionMode.MANUAL, (1, 2), (m.Member("anna", m.MemberRole.READER),))
     waiting = Prediction.of(CASE, "sha256:a", "sha256:s", urgent=True)
     made = replace(
         waiting,
@@ -62,8 +62,8 @@ def test_rows_there_and_back(begin):
     failed = replace(waiting, state=PredictionState.FAILED, reason=m.PredictionFailure.NOT_FINITE, detail="x")
     pending = PendingDeployment(1, "p", "sha256:a", DeploymentCause.TRAINED, True, "sha256:b", 4)
     with begin() as uow:
-        uow.projects.save(replace(project, project_version=1))
-        uow.projects.save(project)
+        uow.projects.save(replace(PROJECT, project_version=1, overlapping_segments=False))
+        uow.projects.save(PROJECT)
         uow.models.save(replace(MODEL, state=ModelState.WAITING))
         uow.models.save(replace(MODEL, model_digest="sha256:b"))
         uow.models.save(MODEL)
@@ -74,7 +74,7 @@ def test_rows_there_and_back(begin):
         uow.cases.add(replace(CASE, volumes=()))
         uow.commit()
     with begin(read_only=True) as uow:
-        assert uow.projects.get("p") == project and uow.projects.get("q") is None
+        assert uow.projects.get("p") == PROJECT and uow.projects.get("q") is None
         assert uow.models.get("p", "sha256:a") == MODEL
         assert [model.model_digest for model in uow.models.all("p")] == ["sha256:a", "sha256:b"]
         assert uow.traffic.get("p") == Traffic("p", "sha256:a", "sha256:b", 5, 6) and uow.traffic.get("q") == Traffic(
@@ -103,12 +103,19 @@ def test_rounds_that_wait_are_told_once(begin):
 
 def fill(begin, *cases, urgent=()):
     with begin() as uow:
+        uow.projects.save(PROJECT)
         uow.models.save(MODEL)
         for name in cases:
             case = replace(CASE, case_id=name, study_key=f"study-of-{name}")
             uow.cases.add(case)
             uow.predictions.save(Prediction.of(case, "sha256:a", "sha256:s", urgent=name in urgent))
         uow.commit()
+
+
+def test_what_is_claimed_comes_with_its_project(database, begin):
+    fill(begin, "one")
+    claimed = SqlPredictionQueue(database, "here", hold_s=60).claim()
+    assert (claimed.project, claimed.model, claimed.case.case_id) == (PROJECT, MODEL, "one")
 
 
 def taken(queue, times):

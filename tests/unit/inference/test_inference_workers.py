@@ -2,20 +2,32 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inference.adapters.workers import MAX_ATTEMPTS, ModelKeeper, ModelLoader, ObjectSweeper, PredictionWorker
 from inference.domain import messages as m
-from inference.domain.model import Case, Model, ModelState, PendingDeployment, Prediction, PredictionSettings, Traffic
+from inference.domain.model import (
+    Case,
+    Model,
+    ModelState,
+    PendingDeployment,
+    Prediction,
+    PredictionSettings,
+    Project,
+    Traffic,
+)
 from inference.ports import Answer, Claimed, ModelBroken, ModelNotLoaded, ProgramDied, ProgramFailed
 from radloop.errors import TemporaryError
-from radloop.imaging import Volume, read_nifti, write_nifti
+from radloop.imaging import Volume, bits_of, read_nifti, says_segment_bits, segment_bit, segment_voxels, write_nifti
 from radloop.references import Score
 from radloop.testing import FakeObjects
 
 SETTINGS = PredictionSettings()
+PROJECT = Project("p", 1, "m", m.PromotionMode.AUTOMATIC, (1, 2), False, ())
+OVERLAPPING = replace(PROJECT, overlapping_segments=True)
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 PICTURE = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 
@@ -25,7 +37,7 @@ class FakeServer:
 
     def __init__(self):
         self.ready, self.names, self.errors, self.broken = True, set(), [], set()
-        self.asked, self.loads, self.unloads = [], [], []
+        self.asked, self.settings, self.loads, self.unloads = [], [], [], []
 
     def is_ready(self):
         return self.ready
@@ -47,9 +59,12 @@ class FakeServer:
         if name not in self.names:
             raise ModelNotLoaded("model-not-loaded")
         self.asked.append((name, image, affine_ras, seed))
+        self.settings.append(settings)
         if self.errors:
             raise self.errors.pop(0)
         mask = (image[0] > image[0].mean()).astype(np.uint8)
+        if settings.segment_bits:  # the brightest voxels are of segment 2 too
+            mask = bits_of(mask) | np.where(image[0] > 50, segment_bit(2), np.uint32(0))
         return Answer(mask, mask.astype(np.float32), np.ones(4, np.float32), {"foreground-entropy": 0.5})
 
 
@@ -90,7 +105,7 @@ def model(objects):
 def claimed(objects, model):
     ref = objects.put("ingest/study/case/channel-0.nii", write_nifti(Volume(PICTURE, AFFINE)))
     case = Case("case", "study", "p", (ref,))
-    return Claimed(Prediction.of(case, model.model_digest, SETTINGS.digest), case, model, (1, 2))
+    return Claimed(Prediction.of(case, model.model_digest, SETTINGS.digest), case, model, PROJECT)
 
 
 class Predicting:
@@ -121,6 +136,27 @@ def test_an_answer_is_stored_in_the_cases_geometry(predicting, server, objects, 
     (name, image, affine_ras, _) = server.asked[0]
     assert name == claimed.model.triton_name and image.shape == (1, 3, 4, 5) and image.dtype == np.float32
     assert np.allclose(affine_ras, np.diag([-1.0, -1.0, 2.0, 1.0]))
+
+
+def test_where_segments_overlap_bits_are_asked_for_stored_and_measured(server, objects, claimed):
+    server.names.add(claimed.model.triton_name)
+    predicting = Predicting(server, objects, replace(claimed, project=OVERLAPPING))
+    predicting.worker.step()
+    (made,) = predicting.said
+    assert server.settings == [replace(SETTINGS, segment_bits=True)]
+    data = objects.get(made.mask)
+    mask = read_nifti(data).array
+    assert says_segment_bits(data)
+    assert np.array_equal(segment_voxels(mask, 1), PICTURE > PICTURE.mean())
+    assert np.array_equal(segment_voxels(mask, 2), PICTURE > 50)
+    assert made.volumes == (Score("segment-1-ml", 30 * 0.002), Score("segment-2-ml", 9 * 0.002))
+
+
+def test_elsewhere_label_maps_are_asked_for_and_stored(predicting, server, objects):
+    predicting.worker.step()
+    data = objects.get(predicting.said[0].mask)
+    assert server.settings == [SETTINGS] and not says_segment_bits(data)
+    assert read_nifti(data).array.dtype == np.uint8
 
 
 def test_a_retry_asks_with_the_same_seed_and_gives_the_same_objects(predicting, server):
@@ -217,6 +253,7 @@ class Keeping:
 
 @pytest.fixture
 def keeping(server, objects, uow, model):
+    uow.projects.save(PROJECT)
     uow.models.save(model)
     return Keeping(server, objects, uow)
 
@@ -230,6 +267,14 @@ def test_a_candidate_is_loaded_and_tried(keeping, server, uow, model):
     assert keeping.keeper.step()
     assert keeping.said == [m.ConcludeDeployment(1, model.model_digest, True, "")]
     assert server.asked[0][1].shape == (1, 24, 24, 24)
+
+
+@pytest.mark.parametrize(("project", "bits"), [(PROJECT, False), (OVERLAPPING, True)])
+def test_a_candidate_is_tried_as_its_project_will_ask_it(keeping, server, uow, model, project, bits):
+    uow.projects.save(project)
+    uow.deployments.add(candidate(model))
+    keeping.keeper.step()
+    assert server.settings == [PredictionSettings(segment_bits=bits)]
 
 
 @pytest.mark.parametrize("error", [ProgramFailed(m.PredictionFailure.NOT_FINITE, "bad"), ProgramDied("program-died")])

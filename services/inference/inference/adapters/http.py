@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from inference.domain.bundle import check_bundle
 from inference.domain.messages import AskForPrediction, ImportModel
-from inference.domain.model import Model, Prediction, PredictionState, prediction_id_of
+from inference.domain.model import Model, Prediction, PredictionSettings, PredictionState, prediction_id_of
 from radloop.auth import Principal, Role
 from radloop.errors import Busy, Invalid, NotFound
 from radloop.http import authenticated
@@ -50,8 +50,8 @@ class InferApi:
     objects : Objects
     server_ready : callable
         Whether Triton answers.
-    settings_digest : str
-        Of this site's prediction settings.
+    settings : PredictionSettings
+        The site's.
     wait_s : float
         Longest time a request waits for its prediction.
     bundle_limit_bytes : int
@@ -65,12 +65,12 @@ class InferApi:
         objects: Objects,
         server_ready: Callable[[], bool],
         *,
-        settings_digest: str,
+        settings: PredictionSettings,
         wait_s: float,
         bundle_limit_bytes: int,
     ) -> None:
         self._dispatch, self._unit_of_work, self._objects = dispatch, unit_of_work, objects
-        self._server_ready, self._settings_digest = server_ready, settings_digest
+        self._server_ready, self._settings = server_ready, settings
         self._wait_s, self._bundle_limit_bytes = wait_s, bundle_limit_bytes
 
     def infer(self, request: InferRequest, principal: Principal) -> dict[str, Any]:
@@ -89,7 +89,8 @@ class InferApi:
         while True:
             with self._unit_of_work(read_only=True) as uow:
                 digest = request.model_digest or uow.traffic.get(request.project_id).serving_digest
-                prediction = uow.predictions.get(prediction_id_of(request.case_id, digest, self._settings_digest))
+                settings = self._settings.of_project(uow.projects.get(request.project_id))
+                prediction = uow.predictions.get(prediction_id_of(request.case_id, digest, settings.digest))
                 if prediction is not None and prediction.state is not PredictionState.WAITING:
                     return self._shown(prediction, uow)
             if time.monotonic() > deadline:
@@ -263,7 +264,7 @@ def router(api: InferApi) -> APIRouter:
 
     @routes.get("/predictions/{prediction_id}/mask", response_class=Response)
     def mask(prediction_id: str, principal: Who, presigned: Presigned = False) -> Response:
-        """Return the label map as NIfTI."""
+        """Return the mask as NIfTI: a label map, or segment bits where the project's segments may overlap."""
         return api.volume(prediction_id, "mask", principal, presigned=presigned)
 
     @routes.get("/predictions/{prediction_id}/uncertainty", response_class=Response)

@@ -86,5 +86,5 @@ def store_answer(
         uncertainty=put("uncertainty", "nii", as_nifti(answer.uncertainty)) if keep_uncertainty else None,
         embedding=put("embedding", "npy", buffer.getvalue()) if keep_embedding and answer.embedding.size else None,
         scores=tuple(Score(name, float(value)) for name, value in sorted(answer.scores.items())),
-        volumes=segment_volumes(answer.mask, image.affine_lps, claimed.segment_values),
+        volumes=segment_volumes(answer.mask, image.affine_lps, claimed.project.segment_values),
     )

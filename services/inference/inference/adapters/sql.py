@@ -313,8 +313,9 @@ class SqlPredictionQueue:
             case = SqlCases(connection).get(prediction.case_id)
             model = SqlModels(connection).get(prediction.project_id, prediction.model_digest)
             project = SqlProjects(connection).get(prediction.project_id)
-        assert case is not None and model is not None  # a prediction is queued with both
-        return Claimed(prediction, case, model, project.segment_values if project else ())
+        # A prediction is queued with its case and model, a model with its project.
+        assert case is not None and model is not None and project is not None
+        return Claimed(prediction, case, model, project)
 
     def put_back(self, prediction_id: str, delay_s: float, *, counts: bool) -> int:
         """Give one back, not to be taken for `delay_s`; return how often it failed."""

@@ -33,6 +33,7 @@ projects = sa.Table(
     sa.Column("promotion", sa.String(20), nullable=False),
     sa.Column("segment_values", sa.Text, nullable=False),
     sa.Column("members", sa.Text, nullable=False),
+    sa.Column("overlapping_segments", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 models = sa.Table(
@@ -147,6 +148,7 @@ def project_values(project: Project) -> dict[str, Any]:
         "model_name": project.model_name,
         "promotion": project.promotion.value,
         "segment_values": json.dumps(project.segment_values),
+        "overlapping_segments": project.overlapping_segments,
         "members": json.dumps([[member.subject, member.role.value] for member in project.members]),
     }
 
@@ -159,6 +161,7 @@ def project_of(row: Any) -> Project:
         row.model_name,
         PromotionMode(row.promotion),
         tuple(json.loads(row.segment_values)),
+        row.overlapping_segments,
         tuple(Member(subject, MemberRole(role)) for subject, role in json.loads(row.members)),
     )
 

@@ -31,7 +31,8 @@ from bundle_runner.triton_model import TritonPythonModel  # noqa: E402, F401
 '''
 """Equal to ``bundle_runner/model.py``; a test holds the two together."""
 
-_OUTPUTS = ("mask", "uncertainty", "embedding", "report")
+_OUTPUTS = ("uncertainty", "embedding", "report")
+"""What every answer holds beside the mask."""
 
 _BAD_BUNDLE = "bad-bundle"
 """Code of `bundle_runner.errors.BundleError`."""
@@ -128,12 +129,14 @@ class TritonServer:
             "seed": seed,
             "members": settings.members,
             "overlap": "" if settings.overlap is None else repr(settings.overlap),
+            "segment_bits": settings.segment_bits,
         }
+        mask = "segment_bits" if settings.segment_bits else "mask"
         try:
             result = self._client.infer(
                 name,
                 _inputs(image, affine_ras),
-                outputs=[triton.InferRequestedOutput(output) for output in _OUTPUTS],
+                outputs=[triton.InferRequestedOutput(output) for output in (mask, *_OUTPUTS)],
                 parameters=parameters,
                 client_timeout=self._predict_timeout_s,
             )
@@ -141,7 +144,7 @@ class TritonServer:
             raise self._meaning(error) from error
         report = json.loads(result.as_numpy("report").tobytes())
         answer = Answer(
-            mask=result.as_numpy("mask"),
+            mask=result.as_numpy(mask),
             uncertainty=result.as_numpy("uncertainty"),
             embedding=result.as_numpy("embedding"),
             scores=report["scores"],

@@ -20,7 +20,7 @@ from inference.domain.messages import (
     GiveUpPrediction,
     PredictionFailure,
 )
-from inference.domain.model import Model, PredictionSettings, seed_of
+from inference.domain.model import Model, PredictionSettings, Project, seed_of
 from inference.domain.promotion import digests_to_keep, names_to_unload
 from inference.ports import (
     Answer,
@@ -68,7 +68,7 @@ class ModelLoader:
     server : ModelServer
     objects : Objects
     settings : PredictionSettings
-        Used for the trial.
+        The site's, used for the trial.
     """
 
     def __init__(self, server: ModelServer, objects: Objects, settings: PredictionSettings) -> None:
@@ -89,8 +89,8 @@ class ModelLoader:
             if model.triton_name not in self._server.loaded():
                 self._server.load(model.triton_name, self._bundle(model))
 
-    def try_out(self, model: Model) -> None:
-        """Let a loaded model predict on a small random image.
+    def try_out(self, model: Model, project: Project) -> None:
+        """Let a loaded model predict on a small random image, as it will have to in its project.
 
         Raises
         ------
@@ -99,9 +99,10 @@ class ModelLoader:
         """
         try:
             facts = check_bundle(self._bundle(model))
-            generator = np.random.default_rng(seed_of("trial", model.model_digest, self._settings.digest))
+            settings = self._settings.of_project(project)
+            generator = np.random.default_rng(seed_of("trial", model.model_digest, settings.digest))
             image = generator.normal(100.0, 25.0, (facts.channels or 1, TRIAL_EDGE, TRIAL_EDGE, TRIAL_EDGE))
-            self._server.predict(model.triton_name, image.astype(np.float32), np.eye(4), 0, self._settings)
+            self._server.predict(model.triton_name, image.astype(np.float32), np.eye(4), 0, settings)
         except (ProgramFailed, ProgramDied) as error:
             raise ModelBroken(getattr(error, "detail", "") or str(error)) from error
         except ModelBroken:
@@ -148,6 +149,7 @@ class ModelKeeper:
             return False
         with self._unit_of_work(read_only=True) as uow:
             candidate = uow.deployments.next()
+            project = uow.projects.get(candidate.project_id) if candidate else None
             models = uow.models.all()
             traffic = uow.traffic.all()
             asked_for = uow.predictions.asked_for()
@@ -155,8 +157,9 @@ class ModelKeeper:
         WAITING.set(waiting)
         by_digest = {(model.project_id, model.model_digest): model for model in models}
         if candidate is not None:
+            assert project is not None  # a candidate is queued with its project
             model = by_digest[candidate.project_id, candidate.model_digest]
-            self._dispatch(self._try_candidate(candidate.deployment_id, model))
+            self._dispatch(self._try_candidate(candidate.deployment_id, model, project))
             return True
         loaded = self._server.loaded()
         for of_project in traffic:
@@ -169,11 +172,11 @@ class ModelKeeper:
         LOADED.set(len(self._server.loaded()))
         return False
 
-    def _try_candidate(self, deployment_id: int, model: Model) -> ConcludeDeployment:
+    def _try_candidate(self, deployment_id: int, model: Model, project: Project) -> ConcludeDeployment:
         started = time.perf_counter()
         try:
             self._loader.ensure(model)
-            self._loader.try_out(model)
+            self._loader.try_out(model, project)
         except ModelBroken as error:
             self._server.unload(model.triton_name)
             log.warning("candidate cannot be loaded", model=model.triton_name)
@@ -204,6 +207,7 @@ class PredictionWorker:
     objects : Objects
     dispatch : callable
     settings : PredictionSettings
+        The site's.
     keep_uncertainty, keep_embedding : bool
         Whether the map and the embedding are stored; the mask always is.
     """
@@ -271,14 +275,14 @@ class PredictionWorker:
         )
 
     def _ask(self, claimed: Claimed, image: images.CaseImage) -> Answer:
-        name = claimed.model.triton_name
+        name, settings = claimed.model.triton_name, self._settings.of_project(claimed.project)
         prediction = claimed.prediction
         seed = seed_of(prediction.case_id, prediction.model_digest, prediction.settings_digest)
         try:
-            return self._server.predict(name, image.channels, image.affine_ras, seed, self._settings)
+            return self._server.predict(name, image.channels, image.affine_ras, seed, settings)
         except ModelNotLoaded:
             self._loader.ensure(claimed.model)
-            return self._server.predict(name, image.channels, image.affine_ras, seed, self._settings)
+            return self._server.predict(name, image.channels, image.affine_ras, seed, settings)
 
 
 class ObjectSweeper:

@@ -1,7 +1,8 @@
-"""Numbers the service takes from a label map itself, for whatever bundle made it."""
+"""Numbers the service takes from a mask itself, for whatever bundle made it."""
 
 import numpy as np
 
+from radloop.imaging import segment_voxels
 from radloop.references import Score
 
 
@@ -11,7 +12,7 @@ def segment_volumes(mask: np.ndarray, affine: np.ndarray, values: tuple[int, ...
     Parameters
     ----------
     mask : numpy.ndarray
-        uint8, shape ``(I, J, K)``.
+        Label map (uint8) or segment bits (uint32), shape ``(I, J, K)``.
     affine : numpy.ndarray
         float64, shape ``(4, 4)``, voxel index to mm in any patient frame.
     values : tuple of int
@@ -23,5 +24,5 @@ def segment_volumes(mask: np.ndarray, affine: np.ndarray, values: tuple[int, ...
         ``segment-<value>-ml`` in mL for each value, 0 where the segment is not there.
     """
     voxel_ml = abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3]))) / 1000.0
-    counts = np.bincount(mask.ravel(), minlength=256)
-    return tuple(Score(f"segment-{value}-ml", int(counts[value]) * voxel_ml) for value in values)
+    counts = {value: int(np.count_nonzero(segment_voxels(mask, value))) for value in values}
+    return tuple(Score(f"segment-{value}-ml", count * voxel_ml) for value, count in counts.items())

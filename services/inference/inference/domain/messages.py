@@ -43,7 +43,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One value of the project's label map."""
+    """One segment of the project: its value in a mask."""
 
     value: int
 
@@ -56,6 +56,7 @@ class ProjectConfigured(Message):
     project_version: int
     model_name: str
     segments: tuple[Segment, ...]
+    overlapping_segments: bool
     promotion: PromotionPolicy
     members: tuple[Member, ...]
 

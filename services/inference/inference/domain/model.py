@@ -16,24 +16,6 @@ PROGRAM_VERSION = 1
 _PREDICTIONS = uuid.UUID("6f1d9e2c-6a35-5f0a-9d3c-0f6c3d0c7a11")
 
 
-@dataclass(frozen=True, slots=True)
-class PredictionSettings:
-    """What is chosen for the site and not by the bundle; part of a prediction's identity."""
-
-    members: int = 0
-    """Members (weights files) that predict; 0 for all there are."""
-    overlap: float | None = None
-    """Overlap of sliding windows, 0..0.9; None for the bundle's own."""
-
-    @property
-    def digest(self) -> str:
-        """Digest of the settings and of the program's version, ``sha256:<hex>``."""
-        text = json.dumps(
-            {"members": self.members, "overlap": self.overlap, "program": PROGRAM_VERSION}, sort_keys=True
-        )
-        return digest_of(text.encode())
-
-
 def prediction_id_of(case_id: str, model_digest: str, settings_digest: str) -> str:
     """Return the prediction's identity: the same for a retry, and for whoever asks."""
     return str(uuid.uuid5(_PREDICTIONS, f"{case_id}/{model_digest}/{settings_digest}"))
@@ -59,7 +41,33 @@ class Project:
     model_name: str
     promotion: PromotionMode
     segment_values: tuple[int, ...]
+    overlapping_segments: bool
+    """Whether masks are segment bits; never changes."""
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSettings:
+    """What is chosen for the site or follows from the project, and not by the bundle; part of a prediction's identity."""
+
+    members: int = 0
+    """Members (weights files) that predict; 0 for all there are."""
+    overlap: float | None = None
+    """Overlap of sliding windows, 0..0.9; None for the bundle's own."""
+    segment_bits: bool = False
+    """Whether masks are segment bits and no label maps; the project's."""
+
+    def of_project(self, project: Project) -> "PredictionSettings":
+        """Return the site's settings as they are in a project."""
+        return replace(self, segment_bits=project.overlapping_segments)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the settings and of the program's version, ``sha256:<hex>``."""
+        content: dict[str, object] = {"members": self.members, "overlap": self.overlap, "program": PROGRAM_VERSION}
+        if self.segment_bits:  # only then, so that label maps keep the identities they had before there were bits
+            content["segment_bits"] = True
+        return digest_of(json.dumps(content, sort_keys=True).encode())
 
 
 class ModelState(StrEnum):
