@@ -69,7 +69,11 @@ function colorBits(plane: Uint32Array, width: number, styles: readonly SegmentSt
       }
       const border = x === 0 || y === 0 || x === width - 1 || y === height - 1;
       const edges = border ? voxel : (voxel & ~(plane[n - 1] & plane[n + 1] & plane[n - width] & plane[n + width])) >>> 0;
-      if (voxel !== lastVoxel || edges !== lastEdges) [lastVoxel, lastEdges, color] = [voxel, edges, mixed(voxel, edges)];
+      if (voxel !== lastVoxel || edges !== lastEdges) {
+        color = mixed(voxel, edges);
+        lastVoxel = voxel;
+        lastEdges = edges;
+      }
       into[n] = color;
     }
   }
