@@ -60,7 +60,7 @@ def random_view(
     image : torch.Tensor
         float32, shape ``(C, I, J, K)``.
     label : torch.Tensor
-        float32 with whole values, shape ``(1, I, J, K)``.
+        float32 with whole values, shape ``(L, I, J, K)``.
     patch : tuple of int
         Voxels of the view along (i, j, k).
     rng : numpy.random.Generator
@@ -72,7 +72,7 @@ def random_view(
     image : torch.Tensor
         float32, shape ``(C, *patch)``; outside the case its border is repeated.
     label : torch.Tensor
-        int64, shape ``patch``; background outside the case.
+        int64, shape ``(L, *patch)``; background outside the case.
     """
     size = np.asarray(image.shape[1:], dtype=np.float64)
     grid = _positions(patch, size, rng, ranges)
@@ -80,7 +80,7 @@ def random_view(
     last = torch.from_numpy(np.maximum(size - 1, 1)).float()
     grid = (2 * grid / last - 1).flip(-1)[None]
     view = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
-    mask = functional.grid_sample(label[None], grid, mode="nearest", padding_mode="zeros", align_corners=True)[0, 0]
+    mask = functional.grid_sample(label[None], grid, mode="nearest", padding_mode="zeros", align_corners=True)[0]
     return _intensity(view, rng, ranges), mask.long()
 
 

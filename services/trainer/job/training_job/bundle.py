@@ -19,12 +19,22 @@ from training_job.plan import Plan
 _TIME = (1980, 1, 1, 0, 0, 0)
 """The first a zip can name: the hour of packing must not change the digest."""
 
+_DECISION = [
+    {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+    {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+]
+_DECISION_PER_SEGMENT = [
+    {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+    {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+]
+"""Of segments that may overlap: output ``value - 1`` says of each voxel whether it is in the segment."""
+
 _README = """# {name}
 
 Segments {segments} on {channels}-channel volumes. Research use only.
 
 Trained by radloop: run {run_number}, plan `{plan_digest}`, dataset version `{dataset_version}`.
-`models/model.pt` is the first member{more}; the label is decided on the mean of the members' probabilities.
+`models/model.pt` is the first member{more}; the label is decided on the mean of the members' probabilities{bits}.
 Arrays come as `(C, I, J, K)` with their affine (RAS, mm) under the key `image`; no transform loads a file.
 """
 
@@ -39,7 +49,6 @@ def pack(
     plan_digest: str,
     *,
     channels: int,
-    classes: int,
     window: tuple[int, int, int],
     members: Sequence[Mapping[str, torch.Tensor]],
 ) -> bytes:
@@ -50,8 +59,8 @@ def pack(
     plan : Plan
     plan_digest : str
         Written into the bundle, so that a model leads back to what made it.
-    channels, classes : int
-        Of the network.
+    channels : int
+        Of the image.
     window : tuple of int
         Sliding window, voxels along (i, j, k).
     members : sequence of state_dict
@@ -61,19 +70,16 @@ def pack(
         "LICENSE": _LICENSE.encode(),
         "configs/inference.json": _json(
             {
-                "network_def": network_definition(channels, classes),
+                "network_def": network_definition(channels, plan.outputs),
                 "preprocessing": preprocessing_definition(plan.spacing_mm),
                 "inferer": inferer_definition(window),
                 "postprocessing": {
                     "_target_": "Compose",
-                    "transforms": [
-                        {"_target_": "Activationsd", "keys": "pred", "softmax": True},
-                        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-                    ],
+                    "transforms": _DECISION_PER_SEGMENT if plan.overlapping_segments else _DECISION,
                 },
             }
         ),
-        "configs/metadata.json": _json(_metadata(plan, plan_digest, channels, classes, window)),
+        "configs/metadata.json": _json(_metadata(plan, plan_digest, channels, window)),
         "docs/README.md": _readme(plan, plan_digest, channels, len(members)).encode(),
     }
     for number, weights in enumerate(members):
@@ -105,10 +111,11 @@ def weights_bytes(weights: Mapping[str, torch.Tensor]) -> bytes:
     return buffer.getvalue()
 
 
-def _metadata(
-    plan: Plan, plan_digest: str, channels: int, classes: int, window: tuple[int, int, int]
-) -> dict[str, Any]:
-    names = {"0": "background"} | {str(value): plan.segments.get(value, "unused") for value in range(1, classes)}
+def _metadata(plan: Plan, plan_digest: str, channels: int, window: tuple[int, int, int]) -> dict[str, Any]:
+    names = {} if plan.overlapping_segments else {"0": "background"}
+    names |= {
+        str(plan.output_of(value)): plan.segments.get(value, "unused") for value in range(1, max(plan.segments) + 1)
+    }
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
         "version": f"1.0.{plan.run_number}",
@@ -139,7 +146,7 @@ def _metadata(
                 "pred": {
                     "type": "probabilities",
                     "format": "segmentation",
-                    "num_channels": classes,
+                    "num_channels": plan.outputs,
                     "spatial_shape": list(window),
                     "dtype": "float32",
                     "value_range": [0, 1],
@@ -160,6 +167,7 @@ def _readme(plan: Plan, plan_digest: str, channels: int, members: int) -> str:
         run_number=plan.run_number,
         plan_digest=plan_digest,
         dataset_version=plan.dataset_version,
+        bits=", for each segment by itself: they may overlap" if plan.overlapping_segments else "",
         more=f", `models/model_1.pt` to `models/model_{members - 1}.pt` the others" if members > 1 else "",
     )
 

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bundle_runner.bundle import Bundle, open_bundle
 from bundle_runner.errors import BundleError, NotFinite, ProgramRaised, UnsuitableImage
 from bundle_runner.output import discarded_output
-from bundle_runner.predict import predict
+from bundle_runner.predict import PredictionSettings, predict
+from radloop.imaging import SEGMENT_BITS, dice
 from training_job.cases import Case
 from training_job.errors import BadPlan
 
@@ -51,7 +50,8 @@ def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], do
             bundle = open_bundle(bundle_file)
         for case in cases:
             with discarded_output():
-                mask = predict(bundle, case.image, case.affine, seed=0).mask.numpy()
+                settings = PredictionSettings(segment_bits=case.label.dtype == SEGMENT_BITS)
+                mask = predict(bundle, case.image, case.affine, seed=0, settings=settings).mask.numpy()
             rows += [
                 {"case_id": case.item.case_id, "segment": value, "dice": dice(mask, case.label, value)}
                 for value in values
@@ -64,10 +64,3 @@ def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], do
         if bundle is not None:
             bundle.close()
     return rows
-
-
-def dice(a: np.ndarray, b: np.ndarray, value: int) -> float:
-    """Return the Dice coefficient of one label value in two label maps of equal shape; 1 when both lack it."""
-    first, second = a == value, b == value
-    total = int(first.sum()) + int(second.sum())
-    return 2.0 * int((first & second).sum()) / total if total else 1.0

@@ -2,10 +2,14 @@
 
 Where a segment was not annotated in a case, its voxels hide in the background. There the class is merged into the
 background (probabilities added) and left out of the Dice term (marginal loss: Shi et al. 2021, arXiv:2007.03868).
+Segments that may overlap are taught each by itself: there, one that was not annotated is simply left out.
 """
 
 import torch
 from torch.nn import functional
+
+_AXES = (2, 3, 4)
+"""The axes of space."""
 
 
 def dice_cross_entropy(logits: torch.Tensor, label: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -30,13 +34,42 @@ def dice_cross_entropy(logits: torch.Tensor, label: torch.Tensor, known: torch.T
     cross_entropy = functional.cross_entropy(logits, label)
     probabilities = logits.softmax(dim=1)[:, 1:]
     target = functional.one_hot(label, logits.shape[1]).movedim(-1, 1)[:, 1:].to(probabilities.dtype)
-    axes = (2, 3, 4)
-    overlap = (probabilities * target).sum(axes)
-    total = probabilities.sum(axes) + target.sum(axes)
-    # A class absent from the view and not predicted there must not count as a failure: 0/0 is 1.
-    dice = (2 * overlap + 1e-5) / (total + 1e-5)
-    foreground = known[:, 1:].to(dice.dtype)
-    return cross_entropy + ((1 - dice) * foreground).sum() / foreground.sum().clamp_min(1.0)
+    return cross_entropy + _mean_of_known(1 - _soft_dice(probabilities, target), known[:, 1:])
+
+
+def dice_binary_cross_entropy(logits: torch.Tensor, segments: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the known segments, which may overlap, of binary cross-entropy plus one minus the soft Dice.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float32, shape ``(B, outputs, I, J, K)``: one output for each segment, none for the background.
+    segments : torch.Tensor
+        int64, the shape of `logits`: 1 in the segment.
+    known : torch.Tensor
+        bool, shape ``(B, outputs)``.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 scalar; 0 with no segment known in the whole batch.
+    """
+    target = segments.to(logits.dtype)
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(_AXES)
+    return _mean_of_known(cross_entropy + 1 - _soft_dice(logits.sigmoid(), target), known)
+
+
+def _soft_dice(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the soft Dice of each output in each view, ``(B, outputs)``."""
+    overlap = (probabilities * target).sum(_AXES)
+    total = probabilities.sum(_AXES) + target.sum(_AXES)
+    # A segment absent from the view and not predicted there must not count as a failure: 0/0 is 1.
+    return (2 * overlap + 1e-5) / (total + 1e-5)
+
+
+def _mean_of_known(losses: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    weight = known.to(losses.dtype)
+    return (losses * weight).sum() / weight.sum().clamp_min(1.0)
 
 
 def _merged(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

@@ -11,21 +11,21 @@ from monai.bundle import ConfigParser
 FILTERS = (16, 32, 64, 96)
 
 
-def network_definition(channels: int, classes: int) -> dict[str, Any]:
+def network_definition(channels: int, outputs: int) -> dict[str, Any]:
     """Return the network as MONAI configuration.
 
     Parameters
     ----------
     channels : int
         Image channels.
-    classes : int
-        Output channels: background and every label value up to the largest.
+    outputs : int
+        Output channels, see `plan.Plan.outputs`.
     """
     return {
         "_target_": "DynUNet",
         "spatial_dims": 3,
         "in_channels": channels,
-        "out_channels": classes,
+        "out_channels": outputs,
         "kernel_size": [3, 3, 3, 3],
         "strides": [1, 2, 2, 2],
         "upsample_kernel_size": [2, 2, 2],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from radloop.imaging import LARGEST_BIT_VALUE
 from training_job.errors import BadPlan
 from training_job.files import canonical, digest_of
 
@@ -59,7 +60,9 @@ class Plan:
     run_number: int
     dataset_version: str
     segments: Mapping[int, str]
-    """Name of each segment, by its value in the label map."""
+    """Name of each segment, by its value in the mask."""
+    overlapping_segments: bool
+    """Whether masks are segment bits, and the network says yes or no for each segment."""
     items: tuple[Item, ...]
     serving: Reference | None
     """Bundle to compare with; None when no model serves."""
@@ -80,6 +83,15 @@ class Plan:
     """Train patients held out to choose among checkpoints; empty: the last ones are taken."""
     threads: int
     """Part of the plan because sums are split over threads, and so their last bits."""
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of the network: values up to the largest, those without a segment stay unused."""
+        return self.output_of(max(self.segments)) + 1
+
+    def output_of(self, value: int) -> int:
+        """Return the network's output channel of a segment; output 0 is the background unless segments overlap."""
+        return value - 1 if self.overlapping_segments else value
 
     def of_split(self, split: str) -> tuple[Item, ...]:
         """Return the items of a split, in the plan's order."""
@@ -149,6 +161,8 @@ def _plan(raw: Mapping[str, Any]) -> Plan:
         run_number=int(raw["run_number"]),
         dataset_version=str(raw["dataset_version"]),
         segments={int(segment["value"]): str(segment["name"]) for segment in raw["segments"]},
+        # Left out where segments do not overlap: such plans keep the digests they had before there were others.
+        overlapping_segments=bool(raw.get("overlapping_segments", False)),
         items=tuple(_item(item) for item in raw["items"]),
         serving=Reference(**serving) if serving is not None else None,
         warm_start=bool(raw["warm_start"]),
@@ -183,6 +197,10 @@ def _check(plan: Plan) -> None:
     rules: list[tuple[bool, str]] = [
         (bool(plan.segments), "at least one segment"),
         (all(1 <= value <= 255 for value in plan.segments), "segment values in 1..255"),
+        (
+            not plan.overlapping_segments or all(value <= LARGEST_BIT_VALUE for value in plan.segments),
+            f"values of segments that may overlap in 1..{LARGEST_BIT_VALUE}",
+        ),
         (any(item.patient_key not in plan.inner_patients for item in train), "at least one training case"),
         (all(item.split in SPLITS for item in plan.items), f"splits among {', '.join(SPLITS)}"),
         (all(state in STATES for item in plan.items for state in item.states.values()), "known segment states"),

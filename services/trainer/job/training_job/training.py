@@ -16,7 +16,7 @@ from training_job.augmentation import DEFAULT_RANGES, EDGE_CASE_FACTOR, random_v
 from training_job.cases import Sample
 from training_job.checkpoints import Checkpoint, Checkpoints, best_epochs
 from training_job.errors import Diverged
-from training_job.loss import dice_cross_entropy
+from training_job.loss import dice_binary_cross_entropy, dice_cross_entropy
 from training_job.plan import Plan
 from training_job.progress import Progress
 from training_job.sampling import epoch_order, step_rng
@@ -132,7 +132,10 @@ class Training:
             group["lr"] = learning_rate(step, self._plan)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
             logits = self._network(images)
-        loss = dice_cross_entropy(logits.float(), labels, known)
+        if self._plan.overlapping_segments:
+            loss = dice_binary_cross_entropy(logits.float(), labels, known)
+        else:
+            loss = dice_cross_entropy(logits.float(), labels[:, 0], known)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), LARGEST_NORM)
@@ -145,15 +148,19 @@ class Training:
 
     @torch.no_grad()
     def _inner_score(self) -> float:
-        """Return the mean Dice of known foreground classes over the inner split, in the network's space."""
+        """Return the mean Dice of known segments over the inner split, in the network's space."""
         self._network.eval()
         inferer = SlidingWindowInferer(roi_size=self._plan.patch, sw_batch_size=4, padding_mode="replicate")
         dice: list[float] = []
         for sample in self._inner:
             with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-                mask = inferer(sample.image[None], self._network)[0].argmax(dim=0)
-            for value in torch.nonzero(sample.known).flatten().tolist()[1:]:
-                first, second = mask == value, sample.label[0] == value
+                logits = inferer(sample.image[None], self._network)[0]
+            if self._plan.overlapping_segments:
+                predicted, drawn, known = logits > 0, sample.label > 0, sample.known
+            else:
+                values = torch.arange(1, self._plan.outputs)[:, None, None, None]
+                predicted, drawn, known = logits.argmax(dim=0) == values, sample.label == values, sample.known[1:]
+            for first, second in zip(predicted[known], drawn[known], strict=True):
                 total = int(first.sum() + second.sum())
                 dice.append(2 * int((first & second).sum()) / total if total else 1.0)
         return sum(dice) / max(1, len(dice))

@@ -11,10 +11,16 @@ import zipfile
 from enum import StrEnum
 from pathlib import Path
 
+from radloop.errors import Conflict
 from radloop.objects import Objects
 from radloop.references import Split
 from trainer.domain.messages import ProjectConfigured
 from trainer.domain.model import DatasetVersion
+
+_SEGMENT_BITS = (
+    "Segments may overlap: a label is no label map but a uint32 image of bits. A voxel belongs to the segment with value v, "
+    "as listed under labels, where bit v - 1 is set: (label >> (v - 1)) & 1."
+)
 
 _SECTION = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
 
@@ -42,9 +48,18 @@ def export(
 
     Raises
     ------
+    Conflict
+        ``export-overlapping-segments``: nnU-Net's layout has label maps, which cannot hold segments that overlap.
     NotFound
         When an object is gone, as those of withdrawn studies are.
     """
+    if layout is ExportFormat.NNUNET and project.overlapping_segments:
+        raise Conflict(
+            "export-overlapping-segments",
+            expected="a project whose segments do not overlap: nnU-Net's layout has label maps",
+            got="one whose segments may",
+            do=f"export with format={ExportFormat.MONAI}, which keeps masks as they are stored",
+        )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         if layout is ExportFormat.MONAI:
             _monai(archive, dataset, project, objects)
@@ -72,6 +87,8 @@ def _monai(archive: zipfile.ZipFile, dataset: DatasetVersion, project: ProjectCo
         )
     names = {str(segment.value): segment.name for segment in project.segments}
     content = {"name": project.project_id, "tensorImageSize": "3D", "labels": {"0": "background", **names}, **sections}
+    if project.overlapping_segments:
+        content["description"] = _SEGMENT_BITS
     archive.writestr("datalist.json", json.dumps(content, indent=2))
 
 

@@ -47,7 +47,7 @@ class TrainingFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of the project: its value in the label map and its name."""
+    """A segment of the project: its value in a mask and its name."""
 
     value: int
     name: str
@@ -98,6 +98,8 @@ class ProjectConfigured(Message):
     training: TrainingPolicy
     promotion: PromotionPolicy
     members: tuple[Member, ...]
+    overlapping_segments: bool = False
+    """Whether masks are segment bits; never changes. Projects kept before masks could be do not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def plan_of(
     policy = project.training
     bundle = serving.bundle if serving else None
     is_update = warm_start and bundle is not None
-    return {
+    plan = {
         "format": FORMAT,
         "model_name": project.model_name,
         "run_number": run_number,
@@ -87,6 +87,9 @@ def plan_of(
         "inner_patients": [],
         "threads": recipe.threads,
     }
+    if project.overlapping_segments:  # only then: every other plan keeps the digest it had before there was the choice
+        plan["overlapping_segments"] = True
+    return plan
 
 
 def _item(item: DatasetItem, case: TrainingCase, label: ApprovedLabel) -> dict[str, Any]:
@@ -107,9 +110,9 @@ def _reference(ref: ObjectRef) -> dict[str, str]:
 
 
 def has_outputs_for(plan: dict[str, Any], project: ProjectConfigured) -> bool:
-    """Whether the network a plan gives has an output for each label value of a project: only then do its weights load.
+    """Whether the network a plan gives has an output for each value of a project: only then do its weights load.
 
-    The network's channels are the label values up to the highest one.
+    The network's outputs are the values up to the highest one, and the background where segments do not overlap.
     """
     return max(segment["value"] for segment in plan["segments"]) == max(each.value for each in project.segments)
 
