@@ -170,8 +170,8 @@ def run(folder: Path, *, studies: int, kills: int, rounds: int, seed: int, out: 
         pool=studies - 26,
         test=10,
         validation=10,
-        initial_steps=30,
-        update_steps=10,
+        initial_steps=10,
+        update_steps=5,
         error_share=0.15,
         cohort="phantom",
     )

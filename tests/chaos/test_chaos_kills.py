@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 SEED = 20261123
 RANDOM_KILLS = 30
-DEMO = ["--cohort", "phantom", "--patients", "40", "--start", "6", "--test", "7", "--validation", "7", "--rounds", "2",
-        "--batch", "6", "--initial-steps", "30", "--update-steps", "10", "--seed", str(SEED)]  # fmt: skip
+DEMO = ["--cohort", "phantom", "--patients", "46", "--start", "8", "--test", "3", "--validation", "3", "--rounds", "2",
+        "--batch", "6", "--initial-steps", "10", "--update-steps", "5", "--seed", str(SEED)]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from standalone.demo.phantom import random_of
 Expert = Callable[[str], Volume]
 
 PAUSE_S = 0.5
+_LONGEST_PAUSES = 4
 
 
 class Tally:
@@ -66,7 +67,8 @@ class Person(threading.Thread):
         raise NotImplementedError
 
     def run(self) -> None:
-        """Work, look again, go home."""
+        """Work, look again, go home. Who finds nothing to do looks less and less often: a training takes minutes."""
+        pause_s = self._pause_s
         while not self._ending.is_set():
             try:
                 busy = self.step()
@@ -76,8 +78,11 @@ class Person(threading.Thread):
             except Exception as error:
                 self._tally.failure = error
                 return
-            if not busy:
-                self._ending.wait(self._pause_s)
+            if busy:
+                pause_s = self._pause_s
+            else:
+                self._ending.wait(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSES * self._pause_s)
 
 
 class Reader(Person):

@@ -138,11 +138,13 @@ def test_model_names_are_unique_and_fixed(project, body):
     assert (answer.status_code, answer.json()["error"]) == (409, "model-name-taken")
     answer = project.put(body | {"model_name": "other"})
     assert (answer.status_code, answer.json()["error"]) == (409, "model-name-fixed")
+    answer = project.put(body | {"overlapping_segments": True})
+    assert (answer.status_code, answer.json()["error"]) == (409, "overlap-fixed")
 
 
 def test_roles_come_from_tokens_and_from_membership(project, body):
     dora, anna, zoe = project.token("dora"), project.token("anna"), project.token("zoe")
-    changed = body | {"overlapping_segments": True}
+    changed = body | {"routing": [{"modality": "CT"}]}
     assert project.put(changed, zoe).status_code == 403
     assert project.put(changed, anna).status_code == 403
     assert project.put(changed, dora).status_code == 200

@@ -38,7 +38,7 @@ def test_a_project_is_said_when_it_changes(uow, settings):
     (first,) = configured(uow, settings)
     assert (first.project_id, first.project_version, first.segments) == ("p", 1, settings.segments)
     assert configured(uow, settings) == []
-    (second,) = configured(uow, replace(settings, overlapping_segments=True))
+    (second,) = configured(uow, replace(settings, segments=settings.segments[:1]))
     assert second.project_version == 2
     assert uow.audit_entries == [("dora", "configure-project", "p/1"), ("dora", "configure-project", "p/2")]
 

@@ -4,12 +4,9 @@ import importlib.resources
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
 
 from radloop.errors import PermanentError, RadloopError
 from radloop.sql.bell import Bell
@@ -23,6 +20,11 @@ POOL_SIZE = 8
 
 _INBOX = messaging_tables(sa.MetaData()).inbox
 _NOBODYS_EVENT = {"consumer_group": "", "source": "", "event_id": ""}
+
+
+def newest_revision(versions: Path) -> str:
+    """Return the newest revision of a folder of them: their files are named ``<revision>_<what>.py``, counting up."""
+    return max(path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py"))
 
 
 class Database:
@@ -138,27 +140,25 @@ class Database:
         Unavailable
             As `begin`.
         """
-        with importlib.resources.as_file(importlib.resources.files(package)) as folder, self.begin() as connection:
-            if self.schema is not None:
-                # An index over a million rows takes longer than any statement of a handler may.
-                connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
-            script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
-            known = {revision.revision for revision in script.walk_revisions()}
+        with importlib.resources.as_file(importlib.resources.files(package)) as folder:
+            versions = folder / "versions"
+            if to == "head" and self._revision() == newest_revision(versions):
+                return
+            # Loading Alembic takes as long as the rest of a service's database code, and most starts have nothing to migrate.
+            from radloop.sql.migrating import migrate
 
-            def upgrade(revision: Any, context: Any) -> Any:
-                for current in revision:
-                    if current not in known:
-                        raise PermanentError(
-                            "database-too-new",
-                            expected=f"a revision of {self.service} up to {script.get_current_head()}",
-                            got=str(current),
-                            do="start the release that wrote this database, or a newer one",
-                        )
-                return script._upgrade_revs(to, revision)  # the call Alembic's own env.py makes
+            with self.begin() as connection:
+                if self.schema is not None:
+                    # An index over a million rows takes longer than any statement of a handler may.
+                    connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+                migrate(connection, versions, self.service, to)
 
-            context = MigrationContext.configure(connection, opts={"fn": upgrade, "script": script})
-            with Operations.context(context):
-                context.run_migrations()
+    def _revision(self) -> str | None:
+        """Return the revision the schema has, None where nothing was ever migrated."""
+        with self.begin(read_only=True) as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
     def close(self) -> None:
         """Give all connections back."""
