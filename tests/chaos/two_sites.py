@@ -1,10 +1,11 @@
 """Two sites take part in one project with the same patients, and their cloud is away from the first labels to the last model.
 
-    python tests/chaos/two_sites.py <empty folder>
+    python tests/chaos/two_sites.py <empty folder> --away-min 60
 
 Ends with ``verdict.json`` in the folder: what the independent checker found, and which ids both sites gave.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -75,7 +76,13 @@ def labels_submitted(site: Layout) -> int:
 
 def main() -> None:
     """Run both sites, take their cloud away, give it back, and look."""
-    folder, out, began = Path(sys.argv[1]), Console(), time.monotonic()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="empty folder to run in, with a short path")
+    parser.add_argument(
+        "--away-min", type=float, default=0, help="shortest outage in minutes (default: while they work)"
+    )
+    options = parser.parse_args()
+    folder, out, began = options.folder, Console(), time.monotonic()
 
     def say(text: str) -> None:
         out.print(f"[{time.monotonic() - began:5.0f} s] {text}", markup=False)
@@ -86,14 +93,16 @@ def main() -> None:
             say("cloud and both sites are up")
             rooms = [ReadingRoom(site, cloud, CHOICES, out) for site in sites]
             pool = stack.enter_context(ThreadPoolExecutor(len(rooms)))
-            work = [pool.submit(room.work, 900) for room in rooms]
+            work = [pool.submit(room.work, 1800) for room in rooms]
             wait_for(lambda: all(labels_submitted(site) for site in sites), 300, "the first labels of both sites")
         say("the cloud is away")
+        gone = time.monotonic()
         for each in work:
             each.result()
         say("both sites have trained twice without it")
+        time.sleep(max(0.0, gone + 60 * options.away_min - time.monotonic()))
         with control_plane(folder / "cloud") as cloud:
-            say("the cloud is back")
+            say(f"the cloud is back after {(time.monotonic() - gone) / 60:.0f} minutes")
             wait_for(lambda: all(is_quiet(site, cloud) for site in sites), 300, "the planes to come to rest")
             wait_for(lambda: not _behind(sites, cloud), 300, "the cloud to catch up")
             say("and has caught up")
