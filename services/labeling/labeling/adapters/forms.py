@@ -150,11 +150,14 @@ def form_schema(required: tuple[str, ...], optional: dict[str, dict[str, Any]]) 
         "label": {
             "type": "string",
             "format": "binary",
-            "description": "The label map; gzip allowed for nifti and raw.",
+            "description": "The mask; gzip allowed for nifti and raw.",
         },
         "format": {"type": "string", "enum": list(FORMATS), "default": "nifti"},
         "geometry": text
-        | {"description": 'For raw: JSON {"shape": [i, j, k], "affine_lps": [16 numbers]}, row-major, LPS, mm.'},
+        | {
+            "description": 'For raw: JSON {"shape": [i, j, k], "affine_lps": [16 numbers], "dtype": "uint8|uint32"}, row-major, '
+            "LPS, mm; dtype may be left out."
+        },
         "segments": text
         | {
             "description": 'JSON [{"value": 1, "state": "annotated|absent|not-annotated"}]; the rest follows from the mask.'

@@ -13,13 +13,13 @@ from labeling.adapters.formats.compression import packed
 from labeling.adapters.formats.raw import raw_headers, write_raw, write_raw_image
 from labeling.adapters.frames import Frames, FramesView
 from labeling.domain.doubts import in_levels, places_of_doubt
-from labeling.domain.labels import affine_of
-from labeling.domain.model import Case, Prediction
-from labeling.ports import case_of
+from labeling.domain.labels import affine_of, as_mask
+from labeling.domain.model import Case, Prediction, Project
+from labeling.ports import case_of, project_of
 from radloop.auth import Principal
 from radloop.errors import Forbidden, Invalid, NotFound
 from radloop.http import authenticated
-from radloop.imaging import read_nifti
+from radloop.imaging import Volume, read_nifti, write_nifti
 from radloop.objects.serving import Presigned, object_response
 from radloop.references import ObjectRef
 
@@ -117,7 +117,7 @@ def router(api: Api) -> APIRouter:
         """Return the entropy of the model's answer, uint8: a value times the header X-Scale is in nats."""
         case, prediction = _offered(task_id, principal, "uncertainty-viewed")
         levels, scale = in_levels(_entropy(prediction))
-        return _bytes(request, write_raw(levels), raw_headers(case) | {"X-Scale": repr(scale)})
+        return _bytes(request, write_raw(levels), raw_headers(case, "uint8") | {"X-Scale": repr(scale)})
 
     @routes.get("/tasks/{task_id}/doubts")
     def doubts(principal: Who, task_id: str) -> DoubtsView:
@@ -172,7 +172,7 @@ def router(api: Api) -> APIRouter:
         raise NotFound("uncertainty-missing", expected="the map of the model's doubts", got="none", do="go on without")
 
     def _doubts(case: Case, prediction: Prediction) -> DoubtsView:
-        entropy, mask = _entropy(prediction), read_nifti(api.objects.get(prediction.mask)).array
+        entropy, mask = _entropy(prediction), _as_kept(case, prediction).array
         voxel_ml = float(np.prod(case.spacing_mm)) / 1000
         i, j, k = case.spacing_mm
         affine = affine_of(case)
@@ -185,14 +185,27 @@ def router(api: Api) -> APIRouter:
                     volume_ml=place.voxels * voxel_ml,
                     segment=place.segment,
                 )
-                for place in places_of_doubt(entropy, mask.astype(np.uint8, copy=False), (i, j, k))
+                for place in places_of_doubt(entropy, mask, (i, j, k))
             ]
         )
 
+    def _project(case: Case) -> Project:
+        with api.unit_of_work(read_only=True) as uow:
+            return project_of(case.project_id, uow)
+
+    def _as_kept(case: Case, prediction: Prediction) -> Volume:
+        """Return the model's mask in the kind of the project's masks: also of a model that knows of no overlap."""
+        mask = read_nifti(api.objects.get(prediction.mask))
+        return Volume(as_mask(mask.array, _project(case)), mask.affine_lps)
+
     def _mask(request: Request, case: Case, prediction: Prediction, form: str, presigned: bool) -> Response:
         if form == "nifti":
-            return object_response(api.objects, prediction.mask, "application/x-nifti", presigned=presigned)
-        return _bytes(request, write_raw(read_nifti(api.objects.get(prediction.mask)).array), raw_headers(case))
+            if not _project(case).overlapping_segments:
+                return object_response(api.objects, prediction.mask, "application/x-nifti", presigned=presigned)
+            # The stored one may be a label map, so it goes through the service.
+            return Response(write_nifti(_as_kept(case, prediction)), media_type="application/x-nifti")
+        mask = _as_kept(case, prediction).array
+        return _bytes(request, write_raw(mask), raw_headers(case, mask.dtype.name))
 
     return routes
 

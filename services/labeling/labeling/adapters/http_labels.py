@@ -22,6 +22,7 @@ from labeling.adapters.forms import FORMATS, LabelForm, form_schema, label_form
 from labeling.adapters.label_store import READER_FORM, LabelMade, label_id, label_made, made, stored
 from labeling.adapters.masks import MEDIA_TYPES, read_label, write_label
 from labeling.adapters.views import HistoryView, entry_view, label_view
+from labeling.domain.labels import mask_dtype
 from labeling.domain.messages import ImportLabel, ReportCase, SubmitLabel
 from labeling.domain.model import identity
 from labeling.domain.states import TaskState
@@ -140,7 +141,7 @@ def router(api: Api) -> APIRouter:
 
     @routes.get("/labels/{label_version_id}", response_class=Response)
     def download(request: Request, principal: Who, label_version_id: str, format: str = "nifti") -> Response:
-        """Return a label as nifti, raw (X-Shape, X-Affine-LPS say its geometry) or dicom-seg; gzip where it is accepted."""
+        """Return a label as nifti, raw (X-Dtype, X-Shape, X-Affine-LPS say what it is) or dicom-seg; gzip where it is accepted."""
         if format not in FORMATS:
             raise Invalid("format-unknown", expected=f"one of {', '.join(FORMATS)}", got="another format")
         with api.unit_of_work() as uow:
@@ -153,7 +154,7 @@ def router(api: Api) -> APIRouter:
             uow.audit(principal.subject, f"label-exported-{format}", label_version_id)
             uow.commit()
         content = write_label(api.objects.get(label.mask), format, label, case, project, api.objects)
-        headers = raw_headers(case) if format == "raw" else {}
+        headers = raw_headers(case, mask_dtype(project).name) if format == "raw" else {}
         if "gzip" in request.headers.get("accept-encoding", ""):
             content, headers = packed(content), headers | {"Content-Encoding": "gzip"}
         return Response(content, media_type=MEDIA_TYPES[format], headers=headers | {"Vary": "Accept-Encoding"})

@@ -66,7 +66,7 @@ class VersionsView(BaseModel):
 
 
 class Measures:
-    """What is in label maps and what changed between them. A map never changes, so what was found out once is kept."""
+    """What is in masks and what changed between them. A stored mask never changes, so what was found out once is kept."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -75,7 +75,7 @@ class Measures:
         self._lock = threading.Lock()
 
     def counts(self, mask: ObjectRef) -> dict[int, int]:
-        """Return the voxels of each value."""
+        """Return how many voxels each segment has, by value."""
         return self._known(self._counts, mask.digest, lambda: voxel_counts(self._array(mask)))
 
     def changes(self, before: ObjectRef, after: ObjectRef) -> dict[int, Change]:
@@ -86,7 +86,7 @@ class Measures:
         return self._known(self._changes, key, lambda: voxel_changes(self._array(before), self._array(after)))
 
     def _array(self, mask: ObjectRef) -> np.ndarray:
-        return np.asarray(read_nifti(self._objects.get(mask)).array, dtype=np.uint8)
+        return read_nifti(self._objects.get(mask)).array
 
     def _known(self, kept: OrderedDict[_Key, _Fact], key: _Key, find: Callable[[], _Fact]) -> _Fact:
         with self._lock:

@@ -13,10 +13,10 @@ from labeling.adapters.formats.raw import read_raw, write_raw
 from labeling.adapters.formats.seg_reader import read_seg
 from labeling.adapters.formats.seg_writer import write_seg
 from labeling.adapters.forms import LabelForm
-from labeling.domain.labels import affine_of, check_geometry, label_values, segment_states
+from labeling.domain.labels import affine_of, check_geometry, label_values, mask_dtype, segment_states
 from labeling.domain.model import Case, LabelVersion, Project
 from radloop.errors import Invalid
-from radloop.imaging import Volume, read_nifti, write_nifti
+from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, says_segment_bits, write_nifti
 from radloop.objects import Objects
 from radloop.references import SegmentStatus
 
@@ -32,7 +32,7 @@ def read_label(form: LabelForm, case: Case, project: Project) -> tuple[bytes, tu
     Returns
     -------
     mask : bytes
-        uint8 NIfTI in exactly the case's geometry: the same label always gives the same bytes.
+        NIfTI of the project's kind (label map or segment bits) in exactly the case's geometry: the same label, the same bytes.
     segments : tuple of SegmentStatus
         One for each segment of the project.
 
@@ -41,13 +41,6 @@ def read_label(form: LabelForm, case: Case, project: Project) -> tuple[bytes, tu
     Invalid
         When it cannot be read, samples other points, or has values the project does not know.
     """
-    if project.overlapping_segments:
-        raise Invalid(
-            "overlap-unsupported",
-            expected="a project without overlapping segments",
-            got="one with",
-            do="use a project for each layer until layers are supported",
-        )
     volume = _decoded(form, case, project)
     check_geometry(volume, case)
     values = label_values(volume.array, project)
@@ -58,7 +51,7 @@ def read_label(form: LabelForm, case: Case, project: Project) -> tuple[bytes, tu
 def write_label(
     mask: bytes, label_format: str, label: LabelVersion, case: Case, project: Project, objects: Objects
 ) -> bytes:
-    """Return a stored label (uint8 NIfTI) in a format.
+    """Return a stored label (NIfTI, label map or segment bits) in a format.
 
     Raises
     ------
@@ -67,7 +60,7 @@ def write_label(
     """
     if label_format == "nifti":
         return mask
-    array = np.asarray(read_nifti(mask).array, dtype=np.uint8)
+    array = read_nifti(mask).array
     if label_format == "raw":
         return write_raw(array)
     slices = manifest.slices(objects.get(case.manifest))
@@ -77,10 +70,40 @@ def write_label(
 def _decoded(form: LabelForm, case: Case, project: Project) -> Volume:
     voxels = math.prod(case.shape)
     if form.format == "nifti":
-        return read_nifti(unpacked(form.label, voxels * _WIDEST_VOXEL_BYTES + _HEADER_BYTES))
+        return _from_nifti(unpacked(form.label, voxels * _WIDEST_VOXEL_BYTES + _HEADER_BYTES), project)
     if form.format == "raw":
-        return read_raw(unpacked(form.label, voxels), form.geometry)
+        widest = mask_dtype(project)
+        return read_raw(unpacked(form.label, voxels * widest.itemsize), form.geometry, widest)
     return read_seg(form.label, case, project)
+
+
+def _from_nifti(data: bytes, project: Project) -> Volume:
+    """Read an uploaded mask. What could be bits or a label map is taken as neither: one read as the other is quite another mask.
+
+    Raises
+    ------
+    Invalid
+        ``nifti-unreadable``, ``nifti-not-3d``, ``label-bits-unnamed``, ``label-bits-unexpected``.
+    """
+    volume = read_nifti(data)
+    if volume.array.dtype.newbyteorder("=") != SEGMENT_BITS:
+        return volume
+    named = says_segment_bits(data)
+    if project.overlapping_segments and not named:
+        raise Invalid(
+            "label-bits-unnamed",
+            expected='uint32 only as segment bits, with "segment bits" as the intent name of its header',
+            got="uint32 without that name",
+            do="name it so if bit value-1 of a voxel stands for each of its segments; save a label map as uint8",
+        )
+    if named and not project.overlapping_segments:
+        raise Invalid(
+            "label-bits-unexpected",
+            expected="a label map: the segments of the project do not overlap",
+            got="segment bits",
+            do="send a label map, uint8: each voxel has the value of its one segment",
+        )
+    return volume
 
 
 def _instances(slices: Sequence[manifest.Slice], objects: Objects) -> list[pydicom.Dataset]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from labeling.domain.labels import voxel_counts
+
 NEAR_MM = 20.0
 """How far from what the model found a doubt still concerns it."""
 
@@ -35,7 +37,7 @@ class Doubt:
     voxels : int
         Connected voxels around it, no further than `APART_MM`, of at least half of its averaged entropy.
     segment : int
-        Value of the model's mask most frequent among these; 0 where it has found nothing there.
+        Value of the segment of the model's mask with most of these, the lowest of equals; 0 where it has found nothing there.
     """
 
     index: tuple[int, int, int]
@@ -80,8 +82,8 @@ def places_of_doubt(
     entropy : numpy.ndarray
         float, shape ``(I, J, K)``: voxel-wise predictive entropy in nats; what is not finite counts as 0.
     mask : numpy.ndarray
-        uint8, the same shape: the model's label map. Where it is empty every doubt counts, else those inside it and within
-        `NEAR_MM` of it.
+        The same shape: the model's label map (uint8) or segment bits (uint32). Where it is empty every doubt counts, else those
+        inside it and within `NEAR_MM` of it.
     spacing_mm : tuple of float
         Along (i, j, k).
     limit : int
@@ -174,6 +176,5 @@ def _extent(
     high = (averaged[around] >= averaged[tuple(peak)] / 2) & (distance <= APART_MM)
     labels, _ = ndimage.label(high)
     place = labels == labels[tuple(peak - start)]
-    counts = np.bincount(found[around][place], minlength=256)
-    counts[0] = 0
-    return int(place.sum()), int(counts.argmax())
+    counts = voxel_counts(found[around][place])
+    return int(place.sum()), max(counts, key=lambda value: counts[value], default=0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from labeling.domain.model import Case, Project
 from radloop.errors import Invalid
-from radloop.imaging import Volume
+from radloop.imaging import SEGMENT_BITS, Volume, bits_of, segment_values, segment_voxels
 from radloop.references import SegmentState, SegmentStatus
 
 TOLERANCE_MM = 1e-3
@@ -47,35 +47,58 @@ def check_geometry(volume: Volume, case: Case) -> None:
         )
 
 
-def label_values(array: np.ndarray, project: Project) -> np.ndarray:
-    """Return the array as a label map of the project.
+def mask_dtype(project: Project) -> np.dtype:
+    """Return the type of the project's masks: segment bits (uint32) where its segments may overlap, else uint8 label maps."""
+    return SEGMENT_BITS if project.overlapping_segments else np.dtype(np.uint8)
+
+
+def as_mask(array: np.ndarray, project: Project) -> np.ndarray:
+    """Return a label map as the project's masks are, and a mask as it is.
 
     Parameters
     ----------
     array : numpy.ndarray
-        Integers, or floats with integral values; shape ``(I, J, K)``.
+        Segment bits where the project's segments may overlap, or whole numbers 0..255; any shape.
 
     Returns
     -------
     numpy.ndarray
-        uint8, same shape: 0 and segment values only. An empty label is one too: what that means is QA's to say.
+        `mask_dtype` of the project, the same shape.
+
+    Raises
+    ------
+    Invalid
+        ``segment-value-no-bit``: a label map with a value that has no bit.
+    """
+    if array.dtype == mask_dtype(project):
+        return array
+    label_map = array.astype(np.uint8, copy=False)
+    return bits_of(label_map) if project.overlapping_segments else label_map
+
+
+def label_values(array: np.ndarray, project: Project) -> np.ndarray:
+    """Return the array as a mask of the project.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        A label map: integers, or floats with integral values. Or, where the project's segments may overlap, segment bits.
+        Shape ``(I, J, K)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        `mask_dtype` of the project, same shape: its segments only. An empty label is one too: what that means is QA's to say.
 
     Raises
     ------
     Invalid
         ``label-values`` (not whole numbers in 0..255), ``label-value-unknown`` (a value no segment of the project has).
     """
-    if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
-        raise Invalid("label-values", expected="whole numbers 0..255", got=f"values of type {array.dtype}")
-    found = values_in(array)
-    if not (np.isfinite(found).all() and (found == np.round(found)).all() and found.min() >= 0 and found.max() <= 255):
-        raise Invalid(
-            "label-values",
-            expected="whole numbers 0..255",
-            got="values that are fractions, negative, above 255 or not finite",
-            do="send the label map itself, not probabilities",
-        )
-    unknown = sorted({int(value) for value in found} - {0, *project.values})
+    if array.dtype != mask_dtype(project):
+        _check_label_map(array)
+        array = array.astype(np.uint8, copy=False)
+    unknown = sorted(set(segment_values(array)) - set(project.values))
     if unknown:
         known = ", ".join(f"{s.value} {s.name}" for s in sorted(project.segments, key=lambda s: s.value))
         raise Invalid(
@@ -84,21 +107,30 @@ def label_values(array: np.ndarray, project: Project) -> np.ndarray:
             got=f"value{'s' * (len(unknown) > 1)} {', '.join(map(str, unknown))}",
             do="relabel with the project's values: GET /v1/projects/{project_id}/segments lists them",
         )
-    return array.astype(np.uint8)
+    return as_mask(array, project)
 
 
-def values_in(array: np.ndarray) -> np.ndarray:
-    """Return the values an array has, ascending. A label map, uint8, is looked through without being sorted."""
-    if array.dtype != np.uint8:
-        return np.unique(array)
-    seen = np.zeros(256, bool)
-    seen[array.ravel(order="K")] = True
-    return np.flatnonzero(seen).astype(np.uint8)
+def _check_label_map(array: np.ndarray) -> None:
+    if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
+        raise Invalid("label-values", expected="whole numbers 0..255", got=f"values of type {array.dtype}")
+    if array.dtype == np.uint8:
+        return
+    found = np.unique(array)
+    if not (np.isfinite(found).all() and (found == np.round(found)).all() and found.min() >= 0 and found.max() <= 255):
+        raise Invalid(
+            "label-values",
+            expected="whole numbers 0..255",
+            got="values that are fractions, negative, above 255 or not finite",
+            do="send the label map itself, not probabilities",
+        )
 
 
-def voxel_counts(array: np.ndarray) -> dict[int, int]:
-    """Return how many voxels each value of a label map (uint8, any shape) has; 0 is no segment and left out."""
-    counts = np.bincount(array[array != 0], minlength=256)
+def voxel_counts(mask: np.ndarray) -> dict[int, int]:
+    """Return how many voxels each segment of a mask (any shape) has, by value, ascending; those without any are left out."""
+    inside = mask[mask != 0]
+    if mask.dtype == SEGMENT_BITS:
+        return {value: int(segment_voxels(inside, value).sum()) for value in segment_values(inside)}
+    counts = np.bincount(inside, minlength=256)
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
@@ -111,15 +143,18 @@ class Change:
 
 
 def voxel_changes(before: np.ndarray, after: np.ndarray) -> dict[int, Change]:
-    """Compare two label maps, uint8, of one shape; segments of which nothing changed are left out."""
+    """Compare two masks of one kind and shape; segments of which nothing changed are left out."""
     differ = before != after
-    removed, added = (np.bincount(array[differ], minlength=256) for array in (before, after))
-    changed = (value for value in range(1, 256) if removed[value] or added[value])
-    return {value: Change(int(added[value]), int(removed[value])) for value in changed}
+    lost, gained = before[differ], after[differ]
+    if before.dtype == SEGMENT_BITS:
+        # Other segments of the same voxel may have stayed.
+        lost, gained = lost & ~gained, gained & ~lost
+    removed, added = voxel_counts(lost), voxel_counts(gained)
+    return {value: Change(added.get(value, 0), removed.get(value, 0)) for value in sorted({*removed, *added})}
 
 
 def segment_states(
-    array: np.ndarray, project: Project, stated: Sequence[SegmentStatus] = ()
+    mask: np.ndarray, project: Project, stated: Sequence[SegmentStatus] = ()
 ) -> tuple[SegmentStatus, ...]:
     """Return the state of every segment of the project, by value.
 
@@ -131,7 +166,7 @@ def segment_states(
     Invalid
         ``segment-unknown``, ``segment-repeated``, or ``segment-contradiction`` (voxels of a segment said not to be there).
     """
-    present = {int(value) for value in values_in(array)}
+    present = set(segment_values(mask))
     states = {value: SegmentState.ANNOTATED if value in present else SegmentState.ABSENT for value in project.values}
     seen: set[int] = set()
     for status in stated:

@@ -34,7 +34,7 @@ class Project:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The values a label map may hold beside 0, ascending."""
+        """The values of the segments a mask may hold, ascending."""
         return tuple(sorted(segment.value for segment in self.segments))
 
 

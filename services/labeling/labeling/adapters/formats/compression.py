@@ -31,7 +31,7 @@ def unpacked(data: bytes, max_bytes: int) -> bytes:
                 "label-too-large",
                 expected=f"at most {max_bytes} bytes unpacked",
                 got="more",
-                do="send a label map of this case: one byte for each voxel",
+                do="send a mask of this case, and nothing beside it",
             )
         if not stream.eof:
             raise Invalid("label-unreadable", expected="whole gzip", got="gzip that is cut off", do="send it again")

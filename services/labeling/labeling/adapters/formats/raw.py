@@ -1,4 +1,4 @@
-"""Raw volumes: i (columns) fastest, then j (rows), then k (slices); label maps are uint8, one byte for each voxel.
+"""Raw volumes: i (columns) fastest, then j (rows), then k (slices); little-endian. Label maps are uint8, segment bits uint32.
 
 The geometry travels beside the bytes: up as the form field ``geometry``, down as headers.
 """
@@ -13,18 +13,21 @@ from labeling.domain.model import Case
 from radloop.errors import Invalid
 from radloop.imaging import Volume
 
-_FIELDS = '{"shape": [i, j, k], "affine_lps": [16 numbers, row-major]}'
+_FIELDS = '{"shape": [i, j, k], "affine_lps": [16 numbers, row-major], "dtype": "uint8" (or "uint32" where segments may overlap)}'
 
 
-def read_raw(data: bytes, geometry: str) -> Volume:
-    """Read a raw label map.
+def read_raw(data: bytes, geometry: str, widest: np.dtype) -> Volume:
+    """Read a raw mask.
 
     Parameters
     ----------
     data : bytes
-        One byte for each voxel, i fastest.
+        i fastest; one byte for each voxel of a label map, four for each of segment bits, little-endian.
     geometry : str
-        JSON: ``{"shape": [i, j, k], "affine_lps": [16 numbers]}``, row-major, voxel index (i, j, k) to LPS in mm.
+        JSON: ``{"shape": [i, j, k], "affine_lps": [16 numbers]}``, row-major, voxel index (i, j, k) to LPS in mm. ``"dtype"``,
+        ``"uint8"`` or ``"uint32"``, may say which of the two it is; else the number of bytes does.
+    widest : numpy.dtype
+        Of the project's masks. Segment bits are read only where it is theirs; a label map always.
 
     Raises
     ------
@@ -38,20 +41,28 @@ def read_raw(data: bytes, geometry: str) -> Volume:
             got="none",
             do="a raw label says what it samples: copy shape and affine_lps from the task's case",
         )
-    shape, affine = _parsed(geometry)
-    if len(data) != int(np.prod(shape)):
+    shape, affine, stated = _parsed(geometry)
+    types = [dtype for dtype in (np.dtype(np.uint8), widest) if stated in ("", dtype.name)]
+    if not types:
+        raise Invalid("geometry-unreadable", expected=_FIELDS, got="another dtype")
+    sizes = {int(np.prod(shape)) * dtype.itemsize: dtype for dtype in types}
+    if len(data) not in sizes:
         raise Invalid(
             "label-size",
-            expected=f"{int(np.prod(shape))} bytes, one for each voxel of the shape",
+            expected=" or ".join(
+                f"{size} bytes of {dtype.name} for the voxels of the shape" for size, dtype in sizes.items()
+            ),
             got=f"{len(data)} bytes",
-            do="send uint8, uncompressed or gzip",
+            do="send every voxel, uncompressed or gzip",
         )
-    return Volume(np.frombuffer(data, dtype=np.uint8).reshape(shape, order="F"), affine)
+    dtype = sizes[len(data)]
+    array = np.frombuffer(data, dtype=dtype.newbyteorder("<")).reshape(shape, order="F")
+    return Volume(array.astype(dtype, copy=False), affine)
 
 
-def write_raw(array: np.ndarray) -> bytes:
-    """Return the bytes of a uint8 array of shape ``(I, J, K)``, i fastest."""
-    return array.astype(np.uint8, copy=False).tobytes(order="F")
+def write_raw(mask: np.ndarray) -> bytes:
+    """Return the bytes of a mask of shape ``(I, J, K)``, i fastest, little-endian, of the type it has."""
+    return mask.astype(mask.dtype.newbyteorder("<"), copy=False).tobytes(order="F")
 
 
 def write_raw_image(array: np.ndarray) -> tuple[bytes, str]:
@@ -66,7 +77,7 @@ def write_raw_image(array: np.ndarray) -> tuple[bytes, str]:
     return array.astype("<f4").tobytes(order="F"), "float32"
 
 
-def raw_headers(case: Case, dtype: str = "uint8") -> dict[str, str]:
+def raw_headers(case: Case, dtype: str) -> dict[str, str]:
     """Return the response headers that say what a raw volume samples."""
     return {
         "X-Dtype": dtype,
@@ -76,13 +87,14 @@ def raw_headers(case: Case, dtype: str = "uint8") -> dict[str, str]:
     }
 
 
-def _parsed(geometry: str) -> tuple[tuple[int, int, int], np.ndarray]:
+def _parsed(geometry: str) -> tuple[tuple[int, int, int], np.ndarray, str]:
     try:
         body: dict[str, Any] = json.loads(geometry)
         i, j, k = (int(n) for n in body["shape"])
         affine = np.array([float(x) for x in body["affine_lps"]], dtype=np.float64).reshape(4, 4)
         if min(i, j, k) < 1 or not np.isfinite(affine).all():
             raise ValueError
+        stated = str(body.get("dtype", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise Invalid("geometry-unreadable", expected=_FIELDS, got="something else") from error
-    return (i, j, k), affine
+    return (i, j, k), affine, stated

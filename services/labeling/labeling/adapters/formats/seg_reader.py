@@ -12,11 +12,11 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from labeling.domain.labels import TOLERANCE_MM, affine_of
+from labeling.domain.labels import TOLERANCE_MM, affine_of, mask_dtype
 from labeling.domain.messages import Segment
 from labeling.domain.model import Case, Project
 from radloop.errors import Invalid
-from radloop.imaging import Volume
+from radloop.imaging import SEGMENT_BITS, Volume, segment_bit
 
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -36,26 +36,29 @@ def read_seg(data: bytes, case: Case, project: Project) -> Volume:
     Returns
     -------
     Volume
-        uint8, shape of the case; values are the project's.
+        `mask_dtype` of the project, shape of the case; values are the project's.
 
     Raises
     ------
     Invalid
-        ``label-unreadable``, ``label-values`` (fractional), ``label-geometry``, ``segment-unknown``, ``label-overlap``.
+        ``label-unreadable``, ``label-values`` (fractional), ``label-geometry``, ``segment-unknown``; ``label-overlap`` where the
+        project's segments may not.
     """
     ds = _parsed(data)
     values = _values_by_number(ds, project)
     frames = _frames(ds)
-    array = np.zeros(case.shape, dtype=np.uint8)
+    array = np.zeros(case.shape, dtype=mask_dtype(project))
+    if project.overlapping_segments:
+        values = {number: int(segment_bit(value)) for number, value in values.items()}
     to_index = np.linalg.inv(affine_of(case))
     shared = ds.SharedFunctionalGroupsSequence[0] if ds.get("SharedFunctionalGroupsSequence") else pydicom.Dataset()
     label_map = ds.SOPClassUID == LABEL_MAP_SEGMENTATION_STORAGE
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         if label_map:
-            painted = _translated(frame, values, ds.get("PixelPaddingValue"))
+            painted = _translated(frame, values, ds.get("PixelPaddingValue"), array.dtype)
         else:
             number = int(_macro(group, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-            painted = np.where(frame != 0, values[_known_number(number, values)], 0).astype(np.uint8)
+            painted = np.where(frame != 0, values[_known_number(number, values)], 0).astype(array.dtype)
         _place(painted, _frame_affine(group, shared), to_index, affine_of(case), array)
     return Volume(array, affine_of(case))
 
@@ -143,9 +146,9 @@ def _types(item: pydicom.Dataset) -> list[pydicom.Dataset]:
     return list(item.get("SegmentedPropertyTypeCodeSequence", []))
 
 
-def _translated(frame: np.ndarray, values: dict[int, int], padding: int | None) -> np.ndarray:
+def _translated(frame: np.ndarray, values: dict[int, int], padding: int | None, dtype: np.dtype) -> np.ndarray:
     """Turn segment numbers into values; 0 and the padding value (voxels nobody looked at) become background."""
-    table = np.zeros(int(frame.max(initial=0)) + 1, dtype=np.uint8)
+    table = np.zeros(int(frame.max(initial=0)) + 1, dtype=dtype)
     for number in np.unique(frame):
         if number and (number != padding or number in values):
             table[number] = values[_known_number(int(number), values)]
@@ -190,7 +193,8 @@ def _place(
 ) -> None:
     """Write a frame's voxels into the case's array where they stand.
 
-    ``painted`` has shape (rows, columns); ``array`` (I, J, K) is changed.
+    ``painted`` has shape (rows, columns); ``array`` (I, J, K), of the same type, is changed. Segment bits are added to those
+    that are there; a label map takes one segment for each voxel.
     """
     last_row, last_column = (n - 1 for n in painted.shape)
     corners = np.array([[c, r, 1] for c in (0, last_column) for r in (0, last_row)], dtype=np.float64).T
@@ -216,6 +220,9 @@ def _place(
         )
     i, j, k = places
     new = painted[rows, columns]
+    if array.dtype == SEGMENT_BITS:
+        array[i, j, k] |= new
+        return
     if ((array[i, j, k] != 0) & (array[i, j, k] != new)).any():
         raise Invalid(
             "label-overlap",

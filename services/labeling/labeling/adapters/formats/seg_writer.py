@@ -13,6 +13,7 @@ from pydicom.sr.coding import Code
 
 from labeling.domain.messages import CodedTerm, Segment
 from labeling.domain.model import LabelVersion, Project
+from radloop.imaging import SEGMENT_BITS, segment_voxels
 from radloop.references import SegmentState
 
 _MANUFACTURER = "radloop"
@@ -43,7 +44,7 @@ def write_seg(
     Parameters
     ----------
     array : numpy.ndarray
-        uint8, shape ``(I, J, K)``: columns, rows, slices of the case.
+        Label map (uint8) or segment bits (uint32), shape ``(I, J, K)``: columns, rows, slices of the case.
     sources : sequence of pydicom.Dataset
         The K instances the slices came from, in order; the same multi-frame instance K times where they are its frames.
     frames : sequence of int
@@ -55,16 +56,14 @@ def write_seg(
     Returns
     -------
     bytes
-        Segments numbered from 1 in the order of the project's values. Empty frames are left out, unless all are empty.
+        A frame for each segment and slice, segments numbered from 1 in the order of the project's values. Empty frames are left
+        out, unless all are empty.
     """
     stated = {status.value: status.state for status in label.segments}
     known = sorted(project.segments, key=lambda segment: segment.value)
     looked_for = [s for s in known if stated.get(s.value, SegmentState.ANNOTATED) is not SegmentState.NOT_ANNOTATED]
     segments = looked_for or known
-    numbers = np.zeros(256, dtype=np.uint8)
-    for number, segment in enumerate(segments, start=1):
-        numbers[segment.value] = number
-    planes = numbers[array].transpose(2, 1, 0)
+    planes = _planes(array, [segment.value for segment in segments])
     prepared = _completed(_distinct(sources))
     with warnings.catch_warnings():
         # highdicom warns of an empty label; it is one.
@@ -91,6 +90,24 @@ def write_seg(
         buffer = pydicom.filebase.DicomBytesIO()
         seg.save_as(buffer)
     return buffer.getvalue()
+
+
+def _planes(array: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Return a mask as highdicom takes it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of a label map uint8, shape ``(K, rows, columns)``: 0 or a place in ``values``, from 1. Of segment bits bool, shape
+        ``(K, rows, columns, segments)``: those may overlap.
+    """
+    if array.dtype == SEGMENT_BITS:
+        # Each segment is whole in memory, as it is read: segment by segment.
+        return np.moveaxis(np.stack([segment_voxels(array, value).transpose(2, 1, 0) for value in values]), 0, -1)
+    numbers = np.zeros(256, dtype=np.uint8)
+    for number, value in enumerate(values, start=1):
+        numbers[value] = number
+    return numbers[array].transpose(2, 1, 0)
 
 
 def _distinct(sources: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
