@@ -17,7 +17,7 @@ from labeling.domain.messages import CodedTerm, Segment
 from labeling.domain.model import Case, LabelVersion, Project
 from labeling.domain.vocabulary import LabelSource, Reading
 from radloop.errors import Invalid
-from radloop.imaging import Volume, read_nifti, write_nifti
+from radloop.imaging import Volume, read_nifti, segment_voxels, write_nifti
 from radloop.references import ObjectRef, SegmentState, SegmentStatus, Split
 
 pytestmark = pytest.mark.integration
@@ -377,7 +377,7 @@ def test_a_seg_of_slices_that_do_not_say_thickness_or_frame_of_reference(dicom_s
     assert seg.FrameOfReferenceUID == sources[0].FrameOfReferenceUID
 
 
-def test_overlapping_segments_are_refused_and_unknown_ones_listed(dicom_seg) -> None:
+def test_overlapping_segments_need_a_project_that_has_them_and_unknown_ones_are_listed(dicom_seg) -> None:
     data = (dicom_seg / "partial_overlaps.dcm").read_bytes()
     _, affine = read_nrrd(dicom_seg / "liver_seg.nrrd")
     case = case_in((512, 512, 3), affine)
@@ -390,6 +390,16 @@ def test_overlapping_segments_are_refused_and_unknown_ones_listed(dicom_seg) -> 
     ]
     with pytest.raises(Invalid, match="label-overlap"):
         read_seg(data, case, project_of(*segments))
+    # Where they may overlap, each is read whole.
+    project = dataclasses.replace(project_of(*segments), overlapping_segments=True)
+    found = read_seg(data, case, project).array
+    counts = {segment.value: int(segment_voxels(found, segment.value).sum()) for segment in segments}
+    ds = pydicom.dcmread(io.BytesIO(data))
+    painted = dict.fromkeys(counts, 0)
+    for frame, group in zip(ds.pixel_array, ds.PerFrameFunctionalGroupsSequence, strict=True):
+        painted[int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)] += int(frame.sum())
+    assert counts == painted
+    assert sum(counts.values()) > np.count_nonzero(found)
 
 
 def test_frames_of_one_enhanced_instance(site, a_label) -> None:

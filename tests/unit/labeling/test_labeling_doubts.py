@@ -65,6 +65,19 @@ def test_distances_are_in_mm():
     assert sorted(place.index[2] for place in places_of_doubt(entropy, mask, spacing)) == [10, 14]
 
 
+def test_a_place_where_segments_overlap_is_of_the_one_with_most_of_it():
+    organ, lesion = ball((22, 20, 20), 7), ball((30, 20, 20), 7)
+    mask = np.where(organ, np.uint32(1), 0).astype(np.uint32) | np.where(lesion, np.uint32(1 << 31), 0).astype(
+        np.uint32
+    )
+    entropy = np.where(ball((27, 20, 20), 4), 0.6, 0).astype(np.float32)
+    (place, *_) = places_of_doubt(entropy, mask, SPACING)
+    assert (organ & lesion)[place.index] and place.segment == 32
+    label_map = np.where(lesion, 32, organ).astype(np.uint8)
+    (same, *_) = places_of_doubt(entropy, label_map, SPACING)
+    assert (same.index, same.segment) == (place.index, 32)
+
+
 def test_a_place_at_the_edge_of_the_image():
     entropy = np.where(ball((0, 0, 39), 4), 0.6, 0).astype(np.float32)
     (place,) = places_of_doubt(entropy, (entropy > 0).astype(np.uint8), SPACING)

@@ -5,11 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from labeling.domain.labels import check_geometry, label_values, segment_states
+from labeling.domain.labels import (
+    Change,
+    as_mask,
+    check_geometry,
+    label_values,
+    segment_states,
+    voxel_changes,
+    voxel_counts,
+)
 from labeling.domain.messages import BeginUpload, EdgeCaseReported, ImportLabel, LabelSubmitted, ReportCase, UploadSwept
 from labeling.domain.vocabulary import LabelSource, Reading, ReportReason
 from radloop.errors import Conflict, Invalid
-from radloop.imaging import Volume
+from radloop.imaging import Volume, bits_of
 from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus
 
 A, B, N = SegmentState.ANNOTATED, SegmentState.ABSENT, SegmentState.NOT_ANNOTATED
@@ -224,3 +232,86 @@ def test_states_that_cannot_be(project, stated, code) -> None:
     with pytest.raises(Invalid) as refused:
         segment_states(np.array([0, 1], np.uint8), project, [SegmentStatus(*pair) for pair in stated])
     assert refused.value.code == code
+
+
+# --- where segments overlap -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def overlapping(project):
+    """Segments 1 and 32: the first and the last bit."""
+    first, second = project.segments
+    return dataclasses.replace(
+        project, overlapping_segments=True, segments=(first, dataclasses.replace(second, value=32))
+    )
+
+
+BOTH = 2**31 + 1
+"""A voxel of segments 1 and 32."""
+
+
+def bits(*voxels: int) -> np.ndarray:
+    return np.array(voxels, np.uint32)
+
+
+@pytest.mark.parametrize(
+    "array, expected",
+    [
+        (bits(0, 1, 2**31, BOTH), bits(0, 1, 2**31, BOTH)),
+        (np.array([0, 1, 32], np.uint8), bits(0, 1, 2**31)),
+        (np.array([0, 1, 32], np.int64), bits(0, 1, 2**31)),
+        (np.array([0.0, 32.0]), bits(0, 2**31)),
+    ],
+)
+def test_bits_and_label_maps_become_bits(overlapping, array, expected) -> None:
+    found = label_values(array, overlapping)
+    assert found.dtype == np.uint32
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "array, code, got",
+    [
+        (bits(BOTH, 0b110), "label-value-unknown", "values 2, 3"),
+        (np.array([0, 200], np.uint8), "label-value-unknown", "value 200"),
+        (np.array([0, 256], np.uint16), "label-values", "above 255"),
+        (np.array([0.5]), "label-values", "fractions"),
+    ],
+)
+def test_bits_and_values_that_no_segment_has(overlapping, array, code, got) -> None:
+    with pytest.raises(Invalid) as refused:
+        label_values(array, overlapping)
+    assert refused.value.code == code
+    assert got in refused.value.got
+
+
+def test_a_models_label_map_is_of_the_projects_kind(project, overlapping) -> None:
+    label_map = np.array([0, 2, 1], np.uint8)
+    assert as_mask(label_map, project) is label_map
+    assert np.array_equal(as_mask(label_map, overlapping), bits(0, 2, 1))
+    own = bits(BOTH, 0)
+    assert as_mask(own, overlapping) is own
+    with pytest.raises(Invalid, match="segment-value-no-bit"):
+        as_mask(np.array([33], np.uint8), overlapping)
+
+
+def test_states_of_segments_that_overlap(overlapping) -> None:
+    assert segment_states(bits(0, BOTH), overlapping) == (SegmentStatus(1, A), SegmentStatus(32, A))
+    assert segment_states(bits(0, 2**31), overlapping) == (SegmentStatus(1, B), SegmentStatus(32, A))
+    with pytest.raises(Invalid, match="segment-contradiction"):
+        segment_states(bits(BOTH), overlapping, [SegmentStatus(32, N)])
+
+
+def test_a_voxel_counts_for_each_of_its_segments() -> None:
+    assert voxel_counts(bits(0, 1, 1, BOTH)) == {1: 3, 32: 1}
+    assert voxel_counts(bits(0, 0)) == voxel_counts(np.zeros(3, np.uint8)) == {}
+    before, after = bits(0, 1, BOTH, BOTH, 1), bits(BOTH, 1, 1, BOTH, 2**31)
+    assert voxel_changes(before, after) == {1: Change(1, 1), 32: Change(2, 1)}
+    assert voxel_changes(before, before) == {}
+
+
+def test_a_label_map_counts_and_changes_as_its_bits_do() -> None:
+    before, after = np.random.default_rng(3).integers(0, 5, (2, 7, 6, 5)).astype(np.uint8)
+    assert voxel_counts(before) == {value: int((before == value).sum()) for value in range(1, 5)}
+    assert voxel_counts(bits_of(before)) == voxel_counts(before)
+    assert voxel_changes(bits_of(before), bits_of(after)) == voxel_changes(before, after)
