@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from bundle_runner.bundle import open_bundle
-from bundle_runner.predict import predict
+from bundle_runner.predict import PredictionSettings, predict
+from radloop.imaging import SEGMENT_BITS, Volume, bits_of, dice, lps_from_ras, segment_bit, segment_voxels, write_nifti
 from training_job.errors import BadPlan, Diverged
 from training_job.files import canonical, digest_of
 from training_job.job import run
@@ -39,20 +40,34 @@ def volume(number: int) -> tuple[np.ndarray, np.ndarray]:
     return image.astype(np.int16), label
 
 
-def write_task(folder: Path, **changes: Any) -> Path:
+def organ_with_lesion(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return image and segment bits: a ball, the organ (segment 1), and a brighter ball inside it, its lesion (segment 2)."""
+    rng = np.random.default_rng(number)
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"), axis=-1)
+    centre = np.array(SHAPE) / 2 + rng.uniform(-1, 1, 3)
+    organ = np.linalg.norm(grid - centre, axis=-1) < rng.uniform(6, 7)
+    lesion = np.linalg.norm(grid - centre - rng.uniform(-1.5, 1.5, 3), axis=-1) < rng.uniform(3, 4)
+    image = 100 * organ + 100 * lesion + rng.normal(0, 20, SHAPE)
+    return image.astype(np.int16), bits_of(organ.astype(np.uint8)) | lesion * segment_bit(2)
+
+
+def write_task(folder: Path, phantom: Callable[[int], tuple[np.ndarray, np.ndarray]] = volume, **changes: Any) -> Path:
     """Write six cases (four train, one validation, one test) and a task on them."""
     folder.mkdir(parents=True, exist_ok=True)
     objects: dict[str, str] = {}
 
     def reference(key: str, array: np.ndarray) -> dict[str, str]:
-        data = nib.Nifti1Image(array, np.diag([1.0, 1.0, 1.0, 1.0])).to_bytes()
+        if array.dtype == SEGMENT_BITS:
+            data = write_nifti(Volume(array, lps_from_ras(np.eye(4))))
+        else:
+            data = nib.Nifti1Image(array, np.diag([1.0, 1.0, 1.0, 1.0])).to_bytes()
         (folder / key).write_bytes(data)
         objects[key] = str(folder / key)
         return {"key": key, "digest": digest_of(data)}
 
     items = []
     for number, split in enumerate(["train"] * 4 + ["validation", "test"]):
-        image, label = volume(number)
+        image, label = phantom(number)
         items.append(
             {
                 "case_id": f"case-{number}",
@@ -237,3 +252,64 @@ def test_inner_patients_choose_the_checkpoint_and_are_not_trained_on(tmp_path: P
     run(read_task(task))
     chosen = result_of(task)["chosen_epochs"]
     assert len(chosen) == 1 and chosen[0] in (1, 2)
+
+
+OVERLAPPING = {
+    "phantom": organ_with_lesion,
+    "overlapping_segments": True,
+    "segments": [{"value": 1, "name": "organ"}, {"value": 2, "name": "lesion"}],
+    "members": 1,
+}
+
+
+@pytest.mark.timeout(300)
+def test_an_organ_and_the_lesion_inside_it_are_both_learned(trained: Path, tmp_path: Path, torch_as_before: None):
+    # What serves is a bundle of classes that somebody brought: it is compared on the same bits.
+    serving = {"serving_file": trained.parent / "bundle.zip", "warm_start": False}
+    task = write_task(tmp_path / "overlapping", **OVERLAPPING, **serving, steps=40, epoch_steps=20, learning_rate=1e-2)
+    run(read_task(task))
+    result = result_of(task)
+    measured = {
+        (row["case_id"], row["segment"]): row["dice"] for row in result["test_dice"] + result["validation_dice"]
+    }
+    assert measured.keys() == {(case, segment) for case in ("case-4", "case-5") for segment in (1, 2)}
+    # Everything, called a segment, would have a Dice of about 0.25 with the organ and 0.04 with the lesion.
+    assert min(measured.values()) > 0.6, measured
+    assert [(row["case_id"], row["segment"]) for row in result["serving_validation_dice"]] == [
+        ("case-4", 1),
+        ("case-4", 2),
+    ]
+
+    bundle = open_bundle(task.parent / "bundle.zip")
+    try:
+        assert bundle.regions and bundle.metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {
+            "0": "organ",
+            "1": "lesion",
+        }
+        image, label = organ_with_lesion(5)
+        settings = PredictionSettings(segment_bits=True)
+        mask = predict(bundle, image[None].astype(np.float32), np.eye(4), seed=0, settings=settings).mask.numpy()
+    finally:
+        bundle.close()
+    assert [dice(mask, label, value) for value in (1, 2)] == [measured["case-5", value] for value in (1, 2)]
+    organ, lesion = (segment_voxels(mask, value) for value in (1, 2))
+    assert (organ & lesion).sum() > 0.9 * lesion.sum() > 0
+
+
+def test_overlapping_segments_resumed_give_the_same_bits(tmp_path: Path, torch_as_before: None):
+    task = write_task(tmp_path / "resumed", **OVERLAPPING, steps=4, epoch_steps=2, inner_patients=["patient-0"])
+    run(read_task(task))
+    undisturbed = result_of(task)
+    assert not bool(np.isnan(undisturbed["losses"]).any())
+    (task.parent / "result.json").unlink()
+    (last,) = (task.parent / "checkpoints").glob("epoch-00002-*.pt")
+    last.unlink()  # as if killed in the second epoch
+    run(read_task(task))
+    for name in ("bundle_digest", "losses", "chosen_epochs", "validation_dice"):
+        assert result_of(task)[name] == undisturbed[name]
+
+
+def test_a_label_map_is_no_mask_of_overlapping_segments(tmp_path: Path):
+    task = write_task(tmp_path / "label-map", overlapping_segments=True)
+    with pytest.raises(BadPlan, match="no segment bits"):
+        run(read_task(task))

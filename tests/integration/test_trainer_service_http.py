@@ -1,5 +1,6 @@
 """`trainer`'s HTTP API with its real database and object store: who may ask what, and exports that others can read."""
 
+import gzip
 import io
 import json
 import zipfile
@@ -120,7 +121,7 @@ class Site:
         return list((self.folder / "work").glob("export-*"))
 
 
-def project(project_id: str, *members: m.Member, version: int = 1) -> m.ProjectConfigured:
+def project(project_id: str, *members: m.Member, version: int = 1, overlapping: bool = False) -> m.ProjectConfigured:
     return m.ProjectConfigured(
         project_id,
         version,
@@ -129,6 +130,7 @@ def project(project_id: str, *members: m.Member, version: int = 1) -> m.ProjectC
         m.TrainingPolicy(2, 1, 0, 10, 5, 3.0, 1, 7, (), (16, 16, 16), 0),
         m.PromotionPolicy(m.PromotionMode.AUTOMATIC, 0.0, 0.05),
         members,
+        overlapping,
     )
 
 
@@ -286,6 +288,23 @@ def test_the_nnunet_layout_is_complete(site: Site, tmp_path: Path) -> None:
         image = read_nifti((root / f"images{part}" / f"case-{number}_0001.nii.gz").read_bytes())
         assert np.array_equal(label.array, mask(number)) and np.array_equal(image.array, array(number, 1))
         assert np.allclose(label.affine_lps, image.affine_lps)
+
+
+def test_segments_that_overlap_go_out_as_they_are_stored_and_in_no_label_map(site: Site, tmp_path: Path) -> None:
+    from monai.data import load_decathlon_datalist
+
+    assert "description" not in json.loads(site.archive("monai").read("datalist.json"))
+    site.tell(project(PROJECT, version=2, overlapping=True))
+    site.archive("monai").extractall(tmp_path)
+    content = json.loads((tmp_path / "datalist.json").read_text())
+    assert "bit v - 1 is set" in content["description"] and content["labels"]["2"] == "posterior"
+    assert len(load_decathlon_datalist(tmp_path / "datalist.json", True, "training")) == 2
+    with site.open() as uow:
+        stored = {source.case_id: site.objects.get(source.mask) for source in uow.runs.dataset(site.version).sources}
+    assert {name: gzip.decompress((tmp_path / f"labels/{name}.nii.gz").read_bytes()) for name in stored} == stored
+    answer = site.ask("GET /v1/datasets/{digest}/export", {PROJECT: {Role.PROJECT_LEAD}}, format="nnunet")
+    assert (answer.status_code, answer.json()["error"]) == (409, "export-overlapping-segments")
+    assert "format=monai" in answer.json()["do"] and site.leftovers() == []
 
 
 def test_the_same_version_is_the_same_zip_but_for_its_dates(site: Site) -> None:

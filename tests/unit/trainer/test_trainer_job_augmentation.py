@@ -29,6 +29,15 @@ def test_a_still_view_that_is_larger_repeats_the_border_and_labels_nothing_there
     assert mask.sum() == 6 * 6 * 6
 
 
+def test_each_layer_of_a_label_is_moved_as_the_image_is():
+    image, label = case((12, 12, 12))
+    layers = torch.cat([label, 1 - label, torch.ones_like(label)])
+    _, mask = random_view(image, layers, (8, 8, 8), np.random.default_rng(3), DEFAULT_RANGES)
+    _, alone = random_view(image, label, (8, 8, 8), np.random.default_rng(3), DEFAULT_RANGES)
+    assert mask.shape == (3, 8, 8, 8) and mask.dtype == torch.int64
+    assert torch.equal(mask[:1], alone) and torch.equal(mask[0] + mask[1], mask[2])
+
+
 def test_crops_lie_inside_the_case():
     image, label = case((12, 12, 12))
     for seed in range(10):

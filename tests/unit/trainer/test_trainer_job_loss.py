@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training_job.loss import dice_cross_entropy
+from training_job.loss import dice_binary_cross_entropy, dice_cross_entropy
 
 KNOWN = torch.tensor([[True, True, True]])
 
@@ -63,3 +63,49 @@ def test_one_case_of_the_batch_may_know_more_than_the_other():
     # class 1 counts in both, class 2 (absent, predicted with 0.1: Dice 0) in the first alone: mean over three
     dice_1 = 2 * 0.7 / (0.7 + 1)
     assert loss.item() == pytest.approx(-math.log(0.7) + (2 * (1 - dice_1) + 1) / 3, abs=1e-3)
+
+
+def overlapping(*probabilities: tuple[float, float]) -> torch.Tensor:
+    """Voxels in a row: float32, shape ``(1, 2, voxels, 1, 1)``, whose sigmoid is `probabilities`."""
+    return torch.tensor(probabilities).logit().T[None, :, :, None, None]
+
+
+def segments_of(*voxels: tuple[int, int]) -> torch.Tensor:
+    return torch.tensor(voxels).T[None, :, :, None, None]
+
+
+BOTH = torch.tensor([[True, True]])
+
+
+def test_overlapping_segments_by_hand():
+    # voxel 1 is in both, voxel 2 in the first alone
+    logits, segments = overlapping((0.9, 0.6), (0.8, 0.3)), segments_of((1, 1), (1, 0))
+    first = -(math.log(0.9) + math.log(0.8)) / 2 + 1 - 2 * (0.9 + 0.8) / (0.9 + 0.8 + 2)
+    second = -(math.log(0.6) + math.log(0.7)) / 2 + 1 - 2 * 0.6 / (0.6 + 0.3 + 1)
+    loss = dice_binary_cross_entropy(logits, segments, BOTH)
+    assert loss.item() == pytest.approx((first + second) / 2, abs=1e-4)
+    only_first = dice_binary_cross_entropy(logits, segments, torch.tensor([[True, False]]))
+    assert only_first.item() == pytest.approx(first, abs=1e-4)
+
+
+def test_overlapping_segments_can_all_be_right_at_once():
+    certain, segments = overlapping((1 - 1e-6, 1 - 1e-6), (1 - 1e-6, 1e-6)), segments_of((1, 1), (1, 0))
+    assert dice_binary_cross_entropy(certain, segments, BOTH).item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_an_overlapping_segment_nobody_looked_for_is_not_taught():
+    logits = overlapping((0.9, 0.6), (0.8, 0.3)).requires_grad_()
+    segments = segments_of((1, 0), (1, 0))
+    dice_binary_cross_entropy(logits, segments, torch.tensor([[True, False]])).backward()
+    assert (logits.grad[:, 1] == 0).all() and (logits.grad[:, 0] != 0).all()
+    nothing_known = dice_binary_cross_entropy(logits, segments, torch.tensor([[False, False]]))
+    assert nothing_known.item() == 0.0
+
+
+def test_an_overlapping_segment_counts_in_the_cases_that_know_it():
+    logits, segments = (torch.cat([one, one]) for one in (overlapping((0.9, 0.6)), segments_of((1, 1))))
+    known = torch.tensor([[True, True], [True, False]])
+    first = -math.log(0.9) + 1 - 2 * 0.9 / 1.9
+    second = -math.log(0.6) + 1 - 2 * 0.6 / 1.6
+    loss = dice_binary_cross_entropy(logits, segments, known)
+    assert loss.item() == pytest.approx((2 * first + second) / 3, abs=1e-4)

@@ -61,6 +61,16 @@ def test_a_good_plan_is_read(tmp_path: Path):
     assert task.output == tmp_path and task.plan_digest == digest_of(canonical(PLAN))
 
 
+def test_outputs_are_classes_or_one_for_each_overlapping_segment(tmp_path: Path):
+    plan = read_task(write(tmp_path, PLAN)).plan
+    assert not plan.overlapping_segments
+    assert (plan.outputs, plan.output_of(1), plan.output_of(2)) == (3, 1, 2)
+    largest = [*PLAN["segments"], {"value": 32, "name": "last"}]
+    overlapping = read_task(write(tmp_path, PLAN | {"overlapping_segments": True, "segments": largest})).plan
+    assert overlapping.overlapping_segments
+    assert (overlapping.outputs, overlapping.output_of(1), overlapping.output_of(32)) == (32, 0, 31)
+
+
 def second_case(**changes: Any) -> list[dict[str, Any]]:
     return [ITEM, {**ITEM, "case_id": "c2", **changes}]
 
@@ -75,6 +85,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"members": 0}, "members"),
     ({"segments": []}, "segment"),
     ({"segments": [{"value": 256, "name": "x"}]}, "1..255"),
+    ({"segments": [{"value": 33, "name": "x"}], "overlapping_segments": True}, "1..32"),
     ({"items": []}, "training case"),
     ({"items": [{**ITEM, "split": "test"}]}, "training case"),
     ({"items": [{**ITEM, "split": "other"}]}, "training case"),

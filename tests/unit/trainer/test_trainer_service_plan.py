@@ -102,10 +102,18 @@ def test_the_digest_is_pinned() -> None:
     assert digest_of(canonical(plan(serving=SERVING, warm_start=True))) == DIGEST
 
 
+def test_only_overlapping_segments_are_said(tmp_path: Path) -> None:
+    assert "overlapping_segments" not in plan()  # every plan of before keeps its digest
+    overlapping = dataclasses.replace(PROJECT, overlapping_segments=True)
+    assert read(tmp_path, plan(overlapping)).overlapping_segments
+    assert not read(tmp_path, plan()).overlapping_segments
+
+
 @pytest.mark.parametrize(
     "other",
     [
         {"run_number": 2},
+        {"project": dataclasses.replace(PROJECT, overlapping_segments=True)},
         {"serving": SERVING},
         {"recipe": dataclasses.replace(RECIPE, threads=1)},
         {"project": with_training(seed=8)},

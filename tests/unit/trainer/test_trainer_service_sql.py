@@ -1,6 +1,7 @@
 """The repositories on the real embedded database: what goes in comes out, also after the file was closed and opened again."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from radloop.settings import load
 from radloop.sql import Database
 from radloop.testing import assert_migrations_match
 from trainer.adapters.sql import TrainerSqlUnitOfWork
-from trainer.adapters.tables import METADATA
+from trainer.adapters.tables import METADATA, projects
 from trainer.adapters.wire import WIRE
 from trainer.domain import messages as m
 from trainer.domain.model import (
@@ -116,6 +117,17 @@ def test_projects(store: Store) -> None:
         uow.projects.save(newer)
     with store as uow:
         assert uow.projects.get("p") == newer
+
+
+def test_a_project_kept_before_segments_could_overlap_has_none_that_do(store: Store) -> None:
+    with store as uow:
+        uow.projects.save(dataclasses.replace(PROJECT, overlapping_segments=True))
+        assert uow.projects.get("p").overlapping_segments
+        document = uow.connection.execute(projects.select()).one().document
+        before = {name: value for name, value in json.loads(document).items() if name != "overlapping_segments"}
+        uow.connection.execute(projects.update().values(document=json.dumps(before)))
+    with store as uow:
+        assert uow.projects.get("p") == PROJECT
 
 
 def test_cases_labels_and_flags(store: Store) -> None:
