@@ -21,7 +21,8 @@ SCREENSHOTS = Path(__file__).parents[3] / ".radloop" / "screenshots"
 @pytest.fixture(scope="package")
 def site(chromium_path) -> Iterator[ReadingSite]:
     folder = Path(tempfile.mkdtemp(prefix="radloop-reading-", dir="/tmp"))
-    site = ReadingSite(folder / "data", {"LABELING_EXPIRY_INTERVAL_S": "0.2"})
+    # Every label asks for a gold case, where a project has one that its reader has not read.
+    site = ReadingSite(folder / "data", {"LABELING_EXPIRY_INTERVAL_S": "0.2", "QA_GOLD_SHARE": "1"})
     try:
         yield site
     finally:

@@ -4,6 +4,7 @@ What the model says is played: its mask and its entropy are written into the obj
 `edge-miner` announce them, so that a test knows every voxel of the proposal. All else is the platform itself.
 """
 
+import json
 import signal
 import subprocess
 import sys
@@ -146,8 +147,11 @@ class ReadingSite:
 
         until(known)
 
-    def send(self, instances: Iterable[Dataset]) -> None:
-        """Send instances by C-STORE over one association (PS3.4 Annex B)."""
+    def send(self, instances: Iterable[Dataset], *, expected: int = 0x0000, break_off: bool = False) -> None:
+        """Send instances by C-STORE over one association (PS3.4 Annex B).
+
+        Each is to be answered with the status ``expected``; ``break_off`` aborts where a release is due.
+        """
         instances = list(instances)
         entity = AE("TESTPACS")
         for sop_class in {ds.SOPClassUID for ds in instances}:
@@ -159,9 +163,9 @@ class ReadingSite:
         try:
             for ds in instances:
                 status = association.send_c_store(ds)
-                assert status.Status == 0x0000, f"C-STORE answered {status.Status:#06x}"
+                assert status.Status == expected, f"C-STORE answered {status.Status:#06x}"
         finally:
-            association.release()
+            (association.abort if break_off else association.release)()
 
     def cases(self, project_id: str, series_instance_uid: str, count: int = 1) -> list[CaseOfSite]:
         """Return the cases formed from a series that was sent, by its original UID, once there are so many."""
@@ -231,12 +235,12 @@ class ReadingSite:
         )
         self._say("edge-miner", event)
 
-    def task_of(self, project_id: str, case: CaseOfSite) -> str:
-        """Return the id of the case's newest task, once there is one."""
+    def task_of(self, project_id: str, case: CaseOfSite, reading: str = "first") -> str:
+        """Return the id of the case's newest task of a reading, once there is one."""
 
         def found() -> str | None:
             page = self.operator.get("/labeling/v1/tasks", project_id=project_id, limit=200)
-            tasks = [task for task in page["tasks"] if task["case_id"] == case.case_id]
+            tasks = [task for task in page["tasks"] if (task["case_id"], task["reading"]) == (case.case_id, reading)]
             return tasks[-1]["task_id"] if tasks else None
 
         return until(found)
@@ -246,6 +250,25 @@ class ReadingSite:
     def versions(self, task_id: str) -> list[dict[str, Any]]:
         """Return the versions of a task's label, oldest first."""
         return self.operator.get(f"/labeling/v1/tasks/{task_id}/versions")["versions"]
+
+    def submit(self, subject: str, task_id: str, label: np.ndarray, case: CaseOfSite) -> None:
+        """Answer a task by the REST API, as the readers' own programs do."""
+        client = self.client(subject)
+        lease = client.post(f"/labeling/v1/tasks/{task_id}/lease")["lease"]["lease_id"]
+        geometry = {"shape": case.shape, "affine_lps": case.image.affine_lps.ravel().tolist()}
+        form = {"format": "raw", "geometry": json.dumps(geometry), "lease_id": lease}
+        raw = label.astype(np.uint8).tobytes(order="F")
+        client.post(f"/labeling/v1/tasks/{task_id}/submit", form, files={"label": ("label.raw", raw)})
+        client.close()
+
+    def review_of(self, project_id: str, case: CaseOfSite, state: str) -> dict[str, Any]:
+        """Return a case's review in a state, once there is one."""
+
+        def found() -> dict[str, Any] | None:
+            reviews = self.operator.get("/qa/v1/reviews", project_id=project_id, state=state, search=case.case_id)
+            return next(iter(reviews["reviews"]), None)
+
+        return until(found)
 
     def label(self, label_version_id: str) -> np.ndarray:
         """Return a stored mask as it is in its NIfTI file, axes (i, j, k)."""

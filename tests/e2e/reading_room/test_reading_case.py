@@ -72,12 +72,7 @@ def test_a_whole_case_by_two_readers_to_its_approval(site, cases, visitor):
     np.testing.assert_array_equal(site.label(version["label_version_id"]), proposal)
 
     # The second reader is blind: no proposal, no reasons, the same label by the mouse from the expert's mask.
-    def second_task():
-        tasks = site.operator.get("/labeling/v1/tasks", project_id=PROJECT, limit=200)["tasks"]
-        found = [t for t in tasks if t["case_id"] == case.case_id and t["reading"] == "second"]
-        return found[0]["task_id"] if found else None
-
-    second = until(second_task)
+    second = site.task_of(PROJECT, case, "second")
     ben = visitor(SECOND)
     room = Room(ben.go(f"task/{second}")).ready()
     ben.page.get_by_text("This case is read without the model").wait_for()

@@ -1,6 +1,5 @@
 """The reviewer's part: readers over one another, a label returned with words pinned to a slice, an adjudication by merging."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from standalone.demo.cohort import find_real_source, load_cohort, phantom_source
 from standalone.demo.dicom_series import series
 from tests.e2e.reading_room.projects import READER, REVIEWER, SECOND, project
 from tests.e2e.reading_room.room import Room
-from tests.e2e.reading_room.site import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -38,37 +36,10 @@ def flagged(site):
     return made
 
 
-def submit(site, subject: str, task_id: str, label: np.ndarray, case) -> None:
-    """Answer a task by the REST API, as the readers' own programs do."""
-    client = site.client(subject)
-    lease = client.post(f"/labeling/v1/tasks/{task_id}/lease")["lease"]["lease_id"]
-    geometry = {"shape": case.shape, "affine_lps": case.image.affine_lps.ravel().tolist()}
-    form = {"format": "raw", "geometry": json.dumps(geometry), "lease_id": lease}
-    raw = label.astype(np.uint8).tobytes(order="F")
-    client.post(f"/labeling/v1/tasks/{task_id}/submit", form, files={"label": ("label.raw", raw)})
-    client.close()
-
-
-def review_of(site, case, state: str):
-    def found():
-        reviews = site.operator.get("/qa/v1/reviews", project_id=PROJECT)["reviews"]
-        return [r for r in reviews if r["case_id"] == case.case_id and r["state"] == state]
-
-    return until(found)[0]
-
-
-def task_for(site, case, reading: str) -> str:
-    def found():
-        tasks = site.operator.get("/labeling/v1/tasks", project_id=PROJECT, limit=200)["tasks"]
-        return [t["task_id"] for t in tasks if t["case_id"] == case.case_id and t["reading"] == reading]
-
-    return until(found)[0]
-
-
 def test_a_label_is_returned_with_words_pinned_to_a_slice(site, flagged, visitor):
     case, task, expert = flagged[0]
-    submit(site, READER, task, np.where(expert == 1, 1, expert), case)
-    review = review_of(site, case, "awaiting-second")
+    site.submit(READER, task, np.where(expert == 1, 1, expert), case)
+    review = site.review_of(PROJECT, case, "awaiting-second")
     carla = visitor(REVIEWER)
     page = carla.go(f"review/{review['review_id']}")
     page.locator(".review-viewer[data-stage=ready]").wait_for()
@@ -81,7 +52,7 @@ def test_a_label_is_returned_with_words_pinned_to_a_slice(site, flagged, visitor
     carla.picture("return")
     page.keyboard.press("Control+Enter")
     dialog.wait_for(state="detached")
-    returned = review_of(site, case, "returned")
+    returned = site.review_of(PROJECT, case, "returned")
     [label] = site.operator.get(f"/qa/v1/reviews/{returned['review_id']}")["labels"]
     assert label["comment"] == "The tail reaches two slices further."
     pinned = label["pin"]["index"]
@@ -98,10 +69,10 @@ def test_a_label_is_returned_with_words_pinned_to_a_slice(site, flagged, visitor
 def test_an_adjudicator_takes_each_segment_from_whom_they_agree_with(site, flagged, visitor):
     case, task, expert = flagged[1]
     first, second = np.roll(expert, 1, axis=1), expert
-    submit(site, READER, task, first, case)
-    submit(site, SECOND, task_for(site, case, "second"), second, case)
-    adjudication = task_for(site, case, "adjudication")
-    review = review_of(site, case, "awaiting-adjudication")
+    site.submit(READER, task, first, case)
+    site.submit(SECOND, site.task_of(PROJECT, case, "second"), second, case)
+    adjudication = site.task_of(PROJECT, case, "adjudication")
+    review = site.review_of(PROJECT, case, "awaiting-adjudication")
     carla = visitor(REVIEWER)
     page = carla.go(f"review/{review['review_id']}")
     page.locator(".review-viewer[data-stage=ready]").wait_for()
@@ -128,5 +99,5 @@ def test_an_adjudicator_takes_each_segment_from_whom_they_agree_with(site, flagg
     expected[readers[1] == 2] = 2
     np.testing.assert_array_equal(room.labels(), expected)
     room.key("Control+Enter")
-    approved = review_of(site, case, "approved")
+    approved = site.review_of(PROJECT, case, "approved")
     assert approved["approved_label"]

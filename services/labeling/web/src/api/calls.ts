@@ -2,7 +2,7 @@
 
 import { addressOf, ask, bytes, json, query, type Service } from "./http";
 import type {
-  AuditEntry, Doubt, Frames, HeldInstance, IngestStatus, LabelMade, Me, ProjectSegments, ReaderScore, Rejection, Review,
+  AuditEntry, Doubt, Frames, GoldCase, HeldInstance, IngestStatus, LabelMade, Me, ProjectSegments, ReaderScore, Rejection, Review,
   StudyDetail, StudyRow, Task, Version, WithdrawnStudy, WithdrawReason, WorklistRow,
 } from "./types";
 
@@ -101,7 +101,7 @@ export async function auditCsv(service: Service, after: number, limit: number): 
 const qa = (path: string) => addressOf("qa", path);
 const reviewAt = (reviewId: string, rest = "") => qa(`/v1/reviews/${encodeURIComponent(reviewId)}${rest}`);
 
-export const reviews = (wanted: { project_id: string; state?: string; after?: string; limit?: number }, signal?: AbortSignal) =>
+export const reviews = (wanted: { project_id: string; state?: string; search?: string; after?: string; limit?: number }, signal?: AbortSignal) =>
   json<{ reviews: Review[] }>(qa(`/v1/reviews${query({ ...wanted })}`), { signal });
 export const reviewCounts = (projectId: string, signal?: AbortSignal) =>
   json<{ reviews: Record<string, number> }>(qa(`/v1/status${query({ project_id: projectId })}`), { signal });
@@ -119,6 +119,12 @@ export const returnReview = (
 ) => json<Review>(reviewAt(reviewId, "/return"), { method: "POST", json: body });
 export const readerScores = (projectId: string) =>
   json<{ readers: ReaderScore[] }>(qa(`/v1/readers${query({ project_id: projectId })}`));
+
+const goldAt = (caseId: string) => qa(`/v1/gold/${encodeURIComponent(caseId)}`);
+export const goldCases = (projectId: string) => json<{ gold: GoldCase[] }>(qa(`/v1/gold${query({ project_id: projectId })}`));
+export const nameGold = (caseId: string, labelVersionId: string) =>
+  json<GoldCase>(goldAt(caseId), { method: "PUT", json: { label_version_id: labelVersionId } });
+export const retireGold = (caseId: string) => ask(goldAt(caseId), { method: "DELETE" });
 
 const ingest = (path: string) => addressOf("ingest", path);
 

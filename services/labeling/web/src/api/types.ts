@@ -180,6 +180,12 @@ export interface ReaderScore {
   gold_mean_dice: number | null;
 }
 
+/** A case whose label is known to be right, by which readers are measured. */
+export interface GoldCase {
+  case_id: string;
+  label_version_id: string;
+}
+
 export type WithdrawReason = "consent" | "sent-in-error" | "identifiable";
 
 export interface IngestStatus {

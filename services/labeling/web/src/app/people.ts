@@ -18,6 +18,8 @@ export interface May {
   oversee: boolean;
   /** Accept and return labels. */
   decide: boolean;
+  /** Say by which cases readers are measured. */
+  nameGold: boolean;
   /** See what came in at the site. */
   operate: boolean;
   /** Change what came in at the site. */
@@ -33,6 +35,7 @@ export function mayIn(me: Me, projectId: string | null): May {
     read: any(here, "reader", "reviewer"),
     oversee: any(here, "reviewer", "project-lead", "site-admin", "auditor"),
     decide: any(here, "reviewer", "project-lead"),
+    nameGold: any(here, "project-lead", "site-admin"),
     operate: any(site, "site-admin", "auditor"),
     administer: any(site, "site-admin"),
     audit: any(site, "site-admin", "auditor"),

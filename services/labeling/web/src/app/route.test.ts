@@ -43,13 +43,16 @@ describe("roles", () => {
   });
   it("show a reader the worklist only", () => {
     expect(mayIn(me([], ["reader"]), "lung")).toEqual({
-      read: true, oversee: false, decide: false, operate: false, administer: false, audit: false,
+      read: true, oversee: false, decide: false, nameGold: false, operate: false, administer: false, audit: false,
     });
   });
   it("let an auditor look and change nothing", () => {
     expect(mayIn(me(["auditor"], []), "lung")).toEqual({
-      read: false, oversee: true, decide: false, operate: true, administer: false, audit: true,
+      read: false, oversee: true, decide: false, nameGold: false, operate: true, administer: false, audit: true,
     });
+  });
+  it("let a lead of the project name gold cases, and no reviewer", () => {
+    expect([mayIn(me([], ["project-lead"]), "lung"), mayIn(me([], ["reviewer"]), "lung")].map((may) => may.nameGold)).toEqual([true, false]);
   });
   it("do not give the site to the administrator of a project", () => {
     expect(mayIn(me([], ["site-admin"]), "lung")).toMatchObject({ operate: false, administer: false, audit: false });

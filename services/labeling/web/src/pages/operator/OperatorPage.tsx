@@ -7,11 +7,12 @@ import type { WithdrawReason } from "../../api/types";
 import { useApp } from "../../app/context";
 import { count, several } from "../../app/format";
 import { useKeys } from "../../app/keys";
-import { Dialog, Empty, Loading, ProblemNotice, saidOf } from "../../app/parts";
+import { Empty, Loading, ProblemNotice, saidOf } from "../../app/parts";
 import { useAsk } from "../../app/useAsk";
 import { useRested, useSlow, useWindowed } from "../../app/useWindowed";
 import { type Line, pagesOf, type Tab, TABS } from "./intake";
 import Lines from "./Lines";
+import ReleaseDialog from "./ReleaseDialog";
 import StudyDialog from "./StudyDialog";
 import WithdrawDialog from "./WithdrawDialog";
 
@@ -113,10 +114,10 @@ function Intake(props: { tab: Tab; numbers: Partial<Record<Tab, number>>; choose
       else await calls.completeStudy(of.studyKey);
       return "Cases are formed from what is here; the lists show what came of it in a moment.";
     });
-  const release = (of: Line) =>
+  const release = (ids: readonly string[]) =>
     act(async () => {
-      await calls.releaseHeld(of.heldId ?? "");
-      return "Released: it is taken in now.";
+      for (const id of ids) await calls.releaseHeld(id);
+      return `Released ${several(ids.length, "instance")}: taken in now, and formed when the quiet time is over.`;
     });
   const withdraw = (of: Line, reason: WithdrawReason) =>
     act(async () => {
@@ -207,7 +208,7 @@ function Intake(props: { tab: Tab; numbers: Partial<Record<Tab, number>>; choose
       </section>
       {open?.what === "show" && <StudyDialog studyKey={open.line.studyKey} onClose={close} />}
       {open?.what === "release" && (
-        <ReleaseDialog line={open.line} busy={busy} problem={refused} onClose={close} onRelease={() => void release(open.line)} />
+        <ReleaseDialog line={open.line} busy={busy} problem={refused} onClose={close} onRelease={(ids) => void release(ids)} />
       )}
       {open?.what === "withdraw" && (
         <WithdrawDialog
@@ -219,34 +220,5 @@ function Intake(props: { tab: Tab; numbers: Partial<Record<Tab, number>>; choose
         />
       )}
     </>
-  );
-}
-
-function ReleaseDialog(props: { line: Line; busy: boolean; problem: Error | null; onClose(): void; onRelease(): void }) {
-  const { line, busy, problem, onClose, onRelease } = props;
-  return (
-    <Dialog
-      title="Release from quarantine"
-      onClose={onClose}
-      footer={
-        <>
-          <button type="button" className="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="button" className="button primary" disabled={busy} onClick={onRelease}>
-            I have looked: release it
-          </button>
-        </>
-      }
-    >
-      <div className="stack">
-        {problem && <ProblemNotice problem={problem} />}
-        <p>
-          An instance of study <span className="id">{line.studyKey}</span> is held: {line.why}.
-        </p>
-        {line.detail && <p className="muted">{line.detail}</p>}
-        <p>Release it only once you have seen its pixels where it came from: readers will see it, and models train on it.</p>
-      </div>
-    </Dialog>
   );
 }

@@ -11,6 +11,7 @@ import { Choice, Dialog, Loading, ProblemNotice, ResearchUse, saidOf } from "../
 import { hashOf } from "../../app/route";
 import { useAsk, useWhileSeen } from "../../app/useAsk";
 import { doubtWords, reviewStateWords } from "../../app/words";
+import { GoldChoice } from "./Gold";
 import LabelCard, { titleOf } from "./LabelCard";
 import { colorOf, decisionsIn, meanModelDice, newestLabels, reviewAfter } from "./numbers";
 import ReturnDialog, { type Returning } from "./ReturnDialog";
@@ -237,6 +238,7 @@ function Decision({ review, onDecided }: { review: Review; onDecided(review: Rev
             ) : (
               <>
                 <p>This review is {reviewStateWords(review.state)}; nothing is left to decide.</p>
+                {may.nameGold && review.state === "approved" && <GoldChoice review={review} />}
                 <button type="button" className="button primary" onClick={() => void another(1)}>
                   Next review <kbd>N</kbd>
                 </button>

@@ -11,13 +11,14 @@ import { Empty, Loading, ProblemNotice, ResearchUse, saidOf } from "../../app/pa
 import { hashOf } from "../../app/route";
 import { useAsk } from "../../app/useAsk";
 import { doubtWords, reviewStateWords } from "../../app/words";
+import GoldCases from "./Gold";
 
 const EVERY_MS = 30_000;
 const PAGE = 200;
 const STATES = ["held-for-reviewer", "awaiting-adjudication", "awaiting-second", "returned", "checking", "approved", "cancelled"];
 
 export default function ReviewsPage({ project }: { project: string }) {
-  const { go, say } = useApp();
+  const { go, say, may } = useApp();
   const [state, setState] = useState("held-for-reviewer");
   const [selected, setSelected] = useState(0);
   const [more, setMore] = useState<{ state: string; rows: Review[]; full: boolean }>({ state, rows: [], full: false });
@@ -145,6 +146,7 @@ export default function ReviewsPage({ project }: { project: string }) {
           )}
         </footer>
       </section>
+      {may.nameGold && <GoldCases project={project} />}
     </div>
   );
 }
