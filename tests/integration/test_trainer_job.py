@@ -17,6 +17,7 @@ import torch
 
 from bundle_runner.bundle import open_bundle
 from bundle_runner.predict import PredictionSettings, predict
+from bundle_runner.sample import write_sample_bundle
 from radloop.imaging import SEGMENT_BITS, Volume, bits_of, dice, lps_from_ras, segment_bit, segment_voxels, write_nifti
 from training_job.errors import BadPlan, Diverged
 from training_job.files import canonical, digest_of
@@ -263,9 +264,9 @@ OVERLAPPING = {
 
 
 @pytest.mark.timeout(300)
-def test_an_organ_and_the_lesion_inside_it_are_both_learned(trained: Path, tmp_path: Path, torch_as_before: None):
+def test_an_organ_and_the_lesion_inside_it_are_both_learned(tmp_path: Path, torch_as_before: None):
     # What serves is a bundle of classes that somebody brought: it is compared on the same bits.
-    serving = {"serving_file": trained.parent / "bundle.zip", "warm_start": False}
+    serving = {"serving_file": write_sample_bundle(tmp_path / "brought.zip"), "warm_start": False}
     task = write_task(tmp_path / "overlapping", **OVERLAPPING, **serving, steps=40, epoch_steps=20, learning_rate=1e-2)
     run(read_task(task))
     result = result_of(task)
