@@ -142,6 +142,24 @@ def segment_values(mask: np.ndarray) -> list[int]:
     return [int(value) for value in np.flatnonzero(seen) if value]
 
 
+def segment_boxes(mask: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    """Return the bounding box of each segment a mask of shape ``(I, J, K)`` has voxels of, by value."""
+    if mask.dtype == SEGMENT_BITS:
+        # What every plane across an axis holds: two passes, however many segments there are.
+        plane = np.bitwise_or.reduce(mask, axis=2)
+        lines = [np.bitwise_or.reduce(plane, axis=1), np.bitwise_or.reduce(plane, axis=0)]
+        lines.append(np.bitwise_or.reduce(mask, axis=(0, 1)))
+        return {value: tuple(_extent(segment_voxels(line, value)) for line in lines) for value in segment_values(plane)}
+    # NIfTI arrays are in Fortran order; find_objects walks in C order, hence the transposed view.
+    found = ndimage.find_objects(mask.T)
+    return {value: box[::-1] for value, box in enumerate(found, start=1) if box is not None}
+
+
+def _extent(line: np.ndarray) -> slice:
+    places = np.flatnonzero(line)
+    return slice(int(places[0]), int(places[-1]) + 1)
+
+
 def bits_of(label_map: np.ndarray) -> np.ndarray:
     """Turn a label map (uint8) into segment bits (uint32) of the same shape.
 

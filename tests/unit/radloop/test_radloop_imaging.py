@@ -12,6 +12,7 @@ from radloop.imaging import (
     dice,
     read_nifti,
     says_segment_bits,
+    segment_boxes,
     segment_values,
     segment_voxels,
     surface_distance_95,
@@ -42,6 +43,12 @@ def test_segments_that_overlap_are_measured_each_for_itself(label_map):
     assert (dice(bits, other, 1), dice(bits, other, 2)) == (2 * 6 / 18, 1.0)
     assert surface_distance_95(bits, other, 1, (1.0, 1.0, 1.0)) == 1.0
     assert surface_distance_95(bits, other, 2, (1.0, 1.0, 1.0)) == 0.0
+
+
+def test_the_boxes_of_segments_are_the_same_in_either_kind(label_map):
+    for mask in (label_map, bits_of(label_map)):
+        assert segment_boxes(mask) == {2: np.s_[1:3, 0:3, 0:2], 32: np.s_[3:4, 0:1, 0:1]}
+        assert segment_boxes(np.zeros_like(mask)) == {}
 
 
 def test_values_without_a_bit_are_refused(label_map):

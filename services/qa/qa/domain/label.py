@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from radloop.imaging import SEGMENT_BITS, Volume, same_geometry, segment_values, segment_voxels
+from radloop.imaging import SEGMENT_BITS, Volume, same_geometry, segment_boxes
 from radloop.references import SegmentState
 
 GEOMETRY_TOLERANCE_MM = 0.01
@@ -104,8 +103,8 @@ def crop_label(
     """
     if prediction is not None and not same_geometry(label, prediction, GEOMETRY_TOLERANCE_MM):
         prediction = None
-    found = _boxes(label.array)
-    others = _boxes(prediction.array) if prediction is not None else {}
+    found = segment_boxes(label.array)
+    others = segment_boxes(prediction.array) if prediction is not None else {}
     box = _union([*found.values(), *others.values()])
     origin = tuple(part.start for part in box)
     return Label(
@@ -130,23 +129,6 @@ def fits(label: Volume, case: CaseGeometry, *, overlapping: bool = False) -> boo
     whole = Volume(np.broadcast_to(np.uint8(0), case.shape), np.asarray(case.affine_lps, dtype=float).reshape(4, 4))
     expected = mask_type(overlapping=overlapping)
     return label.array.dtype == expected and same_geometry(label, whole, GEOMETRY_TOLERANCE_MM)
-
-
-def _boxes(array: np.ndarray) -> dict[int, tuple[slice, ...]]:
-    if array.dtype == SEGMENT_BITS:
-        # What every plane across an axis holds: two passes, however many segments there are.
-        plane = np.bitwise_or.reduce(array, axis=2)
-        lines = [np.bitwise_or.reduce(plane, axis=1), np.bitwise_or.reduce(plane, axis=0)]
-        lines.append(np.bitwise_or.reduce(array, axis=(0, 1)))
-        return {value: tuple(_extent(segment_voxels(line, value)) for line in lines) for value in segment_values(plane)}
-    # NIfTI arrays are in Fortran order; find_objects walks in C order, hence the transposed view.
-    found = ndimage.find_objects(array.T, max_label=255)
-    return {value: part[::-1] for value, part in enumerate(found, start=1) if part is not None}
-
-
-def _extent(line: np.ndarray) -> slice:
-    places = np.flatnonzero(line)
-    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _moved(boxes: Mapping[int, tuple[slice, ...]], origin: tuple[int, ...]) -> dict[int, tuple[slice, ...]]:
