@@ -11,7 +11,6 @@ from labeling.adapters import manifest
 from labeling.adapters.formats.compression import unpacked
 from labeling.adapters.formats.raw import read_raw, write_raw
 from labeling.adapters.formats.seg_reader import read_seg
-from labeling.adapters.formats.seg_writer import write_seg
 from labeling.adapters.forms import LabelForm
 from labeling.domain.labels import affine_of, check_geometry, label_values, mask_dtype, segment_states
 from labeling.domain.model import Case, LabelVersion, Project
@@ -63,6 +62,9 @@ def write_label(
     array = read_nifti(mask).array
     if label_format == "raw":
         return write_raw(array)
+    # highdicom takes a second to import, and only downloads as SEG need it.
+    from labeling.adapters.formats.seg_writer import write_seg
+
     slices = manifest.slices(objects.get(case.manifest))
     return write_seg(array, _instances(slices, objects), [item.frame for item in slices], label, project)
 

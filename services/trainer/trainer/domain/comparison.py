@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import stats
 
 from radloop.references import CaseDice
 from trainer.domain.messages import Comparison, PromotionPolicy
@@ -79,4 +78,7 @@ def _lower_bound(differences: np.ndarray) -> float:
     if count < 2:
         return -1.0
     error = float(differences.std(ddof=1)) / count**0.5
+    # scipy.stats takes a second to import, and only comparisons need it.
+    from scipy import stats
+
     return float(differences.mean()) - float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
