@@ -154,6 +154,7 @@ class ReadingSite:
         """
         instances = list(instances)
         entity = AE("TESTPACS")
+        entity.dimse_timeout = READY_WITHIN_S  # a machine may be busy with much else
         for sop_class in {ds.SOPClassUID for ds in instances}:
             syntaxes = {ds.file_meta.TransferSyntaxUID for ds in instances if ds.SOPClassUID == sop_class}
             entity.add_requested_context(sop_class, sorted(syntaxes | {ExplicitVRLittleEndian}))

@@ -164,3 +164,4 @@ def test_a_gold_case_is_named_read_unknowingly_and_counted(site, read, visitor):
     rows = [row.inner_text().split() for row in table.get_by_role("row").all()[1:]]
     assert sorted(row[-1] for row in rows) == sorted([f"{mine['gold_mean_dice']:.2f}", "–"])
     dora.picture("gold-lead")
+    assert table.evaluate("(table) => table.scrollWidth <= table.closest('.panel').clientWidth - 1")

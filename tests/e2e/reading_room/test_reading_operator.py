@@ -82,6 +82,9 @@ def test_a_held_study_is_shown_released_as_a_whole_and_becomes_a_case(site, oper
     assert "may carry burned-in text" in row.inner_text() and "Burned In Annotation is YES" in row.inner_text()
     assert intake.rows.filter(has_text=key).count() == SHAPE[2]
     erik.picture("operator-quarantined")
+    last = row.get_by_role("button", name="Withdraw …").bounding_box()
+    whole = intake.page.get_by_role("grid").bounding_box()
+    assert last["x"] + last["width"] < whole["x"] + whole["width"]
     row.get_by_role("button", name="Release …").click()
     dialog = intake.page.get_by_role("dialog")
     dialog.get_by_role("button", name=f"release all {SHAPE[2]}").wait_for()

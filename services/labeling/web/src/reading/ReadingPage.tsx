@@ -85,7 +85,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
       refs.map(({ element, overlay }, n) => ({ name: PLANES[n], element: element.current!, overlay: overlay.current! })),
       (plane) => {
         // The planes are there: the preview has done its part.
-        if (room.timings.shown) room.preview = null;
+        if (views.drawn) room.preview = null;
         painters.get(plane.id)?.draw(room.scene());
       },
     );
@@ -257,7 +257,7 @@ function Reading({ taskId, me, onLeave, onTask, onReload }: Props & { onReload: 
 async function showFirst(room: ReadingRoom, views: Views, painters: Map<string, OverlayPainter>): Promise<void> {
   const volume = room.volume!;
   const k = await volume.first;
-  room.preview = { slice: (k) => volume.slice(k), window: room.window };
+  room.preview = { slices: volume, window: room.window };
   for (const plane of views.planes) if (plane.view.axis === 2) plane.setSlice(k);
   if (room.crosshair) room.crosshair[2] = k;
   for (const plane of views.planes) painters.get(plane.id)?.draw(room.scene());
@@ -265,7 +265,7 @@ async function showFirst(room: ReadingRoom, views: Views, painters: Map<string, 
   room.changed();
   await volume.all;
   await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-  await views.show(volume.volumeId, room.window);
+  await room.draw(volume.volumeId, volume);
   room.timings.shown = performance.now();
   views.render();
 }

@@ -44,10 +44,17 @@ export function firstPart(body: ArrayBuffer, contentType: string): ArrayBuffer {
   return body.slice(begin + 4, end);
 }
 
+/** Asked for every slice, and looks at every slice: kept. */
+const int16 = new WeakMap<Frames, boolean>();
+
 /** Whether the volume's values fit 16 bits: whole numbers after the modality's rescaling, and CT or signed or 8 bits. */
 function fitsInt16(frames: Frames): boolean {
-  const whole = frames.slopes.every((slope) => slope === 1) && frames.intercepts.every(Number.isInteger);
-  return whole && (frames.signed || frames.bits_allocated === 8 || frames.modality === "CT");
+  let fits = int16.get(frames);
+  if (fits === undefined) {
+    const whole = frames.slopes.every((slope) => slope === 1) && frames.intercepts.every(Number.isInteger);
+    int16.set(frames, (fits = whole && (frames.signed || frames.bits_allocated === 8 || frames.modality === "CT")));
+  }
+  return fits;
 }
 
 /** Stored pixels of slice k, little endian, to values of the modality (HU, …): rows × columns, columns fastest. */
@@ -140,7 +147,7 @@ function metadataOf(type: string, imageId: string): unknown {
   const { frames, k } = found;
   const rowCosines = scaled(column(frames.affine_lps, 0), 1 / length(column(frames.affine_lps, 0)));
   const columnCosines = scaled(column(frames.affine_lps, 1), 1 / length(column(frames.affine_lps, 1)));
-  const int16 = fitsInt16(frames);
+  const bits = fitsInt16(frames) ? 16 : 32;
   switch (type) {
     case "imagePlaneModule":
       return {
@@ -162,9 +169,9 @@ function metadataOf(type: string, imageId: string): unknown {
         photometricInterpretation: "MONOCHROME2",
         rows: frames.rows,
         columns: frames.columns,
-        bitsAllocated: int16 ? 16 : 32,
-        bitsStored: int16 ? 16 : 32,
-        highBit: int16 ? 15 : 31,
+        bitsAllocated: bits,
+        bitsStored: bits,
+        highBit: bits - 1,
         pixelRepresentation: 1,
       };
     case "generalSeriesModule":
@@ -208,6 +215,8 @@ export class StreamedVolume {
   private readonly ids: string[];
   private readonly have: boolean[];
   private told = 0;
+  /** The slice that somebody looks at and that is not here yet. */
+  private awaited = -1;
   /** Settles with the first slice that is here. */
   readonly first: Promise<number>;
   /** Settles when no slice is waited for any more. */
@@ -248,9 +257,20 @@ export class StreamedVolume {
     };
     // Drawing three planes takes longer than a slice takes to come: it is drawn in its own time, see `Views.arrived`.
     volume.autoRenderOnLoad = false;
-    const first = this.ids[firstSlice];
-    void imageLoader.loadAndCacheImage(first, { priority: -10, requestType: Enums.RequestType.Interaction } as never).catch(() => {});
+    this.hurry(firstSlice);
     volume.load();
+  }
+
+  /** Fetch a slice before all others: somebody looks at it. */
+  hurry(k: number): void {
+    if (this.have[k] || this.awaited === k) return;
+    this.awaited = k;
+    void imageLoader.loadAndCacheImage(this.ids[k], { priority: -10, requestType: Enums.RequestType.Interaction } as never).catch(() => {});
+  }
+
+  /** Number of slices that are here. */
+  get loaded(): number {
+    return this.progress.loaded;
   }
 
   /** Values of slice k, once it is here: rows × columns. */
@@ -282,7 +302,7 @@ export class StreamedVolume {
     const { loaded, total, failed } = this.progress;
     if (loaded + failed >= total) this.cameAll();
     const now = performance.now();
-    if (loaded > 1 && loaded < total && now - this.told < TOLD_EVERY_MS) return;
+    if (found.k !== this.awaited && loaded < total && now - this.told < TOLD_EVERY_MS) return;
     this.told = now;
     this.onProgress(this.progress);
   }
@@ -296,9 +316,11 @@ export class StreamedVolume {
   }
 }
 
+export type LocalValues = Int16Array | Uint16Array | Uint8Array | Float32Array;
+
 /** Make a volume of values that came in one piece: i fastest, of the frames' geometry. */
-export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtype: string): { volumeId: string; values: ArrayLike<number> } {
-  const kinds: Record<string, (data: ArrayBuffer) => Int16Array | Uint16Array | Uint8Array | Float32Array> = {
+export function localVolume(key: string, frames: Frames, data: ArrayBuffer, dtype: string): { volumeId: string; values: LocalValues } {
+  const kinds: Record<string, (data: ArrayBuffer) => LocalValues> = {
     int16: (bytes) => new Int16Array(bytes),
     uint16: (bytes) => new Uint16Array(bytes),
     uint8: (bytes) => new Uint8Array(bytes),

@@ -1,14 +1,30 @@
 /** Moving about a case: crosshair, slices, windows, phases and channels. */
 
 import * as calls from "../api/calls";
-import { automaticWindow, localVolume, StreamedVolume } from "./frames";
+import { automaticWindow, type LocalValues, localVolume, StreamedVolume } from "./frames";
 import { clampIndex } from "./geometry";
+import type { Slices } from "./overlay";
 import { RoomState } from "./state";
 import type { PlaneViewport } from "./views";
 
 export class Looking extends RoomState {
   protected readonly channelIds = new Map<number, string>();
-  private readonly channelValues = new Map<number, ArrayLike<number>>();
+  private readonly channelValues = new Map<number, LocalValues>();
+
+  /** Draw a volume: by the graphics card, or slice by slice where that has no room for it. */
+  async draw(volumeId: string, slices: Slices): Promise<void> {
+    if (await this.views!.show(volumeId, this.window)) return;
+    this.preview = { slices, window: this.window };
+    this.notice =
+      "This volume is larger than the graphics memory here, so the processor draws it, slice by slice. All tools work; sagittal and coronal planes follow more slowly.";
+    this.changed();
+  }
+
+  /** What a plane shows has changed: its slice comes first, and it is drawn. */
+  private turned(plane: PlaneViewport): void {
+    if (plane.view.axis === 2) this.volumes.get(this.phase)?.hurry(plane.slice);
+    plane.apply();
+  }
 
   /** Put the crosshair on a voxel and bring every plane there. */
   goTo(index: readonly number[], except?: PlaneViewport): void {
@@ -19,7 +35,7 @@ export class Looking extends RoomState {
         plane.setSlice(this.crosshair[plane.view.axis]);
         plane.reveal(this.crosshair);
       }
-      plane.apply();
+      this.turned(plane);
     }
     this.changed();
   }
@@ -27,7 +43,7 @@ export class Looking extends RoomState {
   scroll(plane: PlaneViewport, by: number): void {
     if (!plane.setSlice(plane.slice + by)) return;
     if (this.crosshair) this.crosshair[plane.view.axis] = plane.slice;
-    plane.apply();
+    this.turned(plane);
     this.changed();
   }
 
@@ -61,7 +77,7 @@ export class Looking extends RoomState {
         this.volumes.set(phase, volume);
         await volume.open(Math.floor(other.slices.length / 2));
       }
-      if (this.phase === phase) await views.show(volume.volumeId, this.window);
+      if (this.phase === phase) await this.draw(volume.volumeId, volume);
     } catch (error) {
       this.notice = (error as Error).message;
       this.playing = false;
@@ -91,7 +107,10 @@ export class Looking extends RoomState {
       // Channels are of different quantities: each is shown in its own automatic window.
       const window = channel === 0 ? frames.window : automaticWindow(id);
       this.window = { ...window };
-      if (this.channel === channel) await views.show(id, this.window);
+      const size = frames.rows * frames.columns;
+      const values = this.channelValues.get(channel);
+      const slices = values ? { slice: (k: number) => values.subarray(k * size, (k + 1) * size), loaded: frames.slices.length } : this.volume!;
+      if (this.channel === channel) await this.draw(id, slices);
     } catch (error) {
       this.notice = (error as Error).message;
     } finally {

@@ -21,10 +21,17 @@ export interface Measure {
   b: [number, number];
 }
 
-/** A volume whose slices are still coming: drawn here until Cornerstone3D has all of it. */
-export interface Preview {
+/** A volume slice by slice. */
+export interface Slices {
   /** Values of a slice of k, i fastest; nothing where it is not here yet. */
   slice(k: number): ArrayLike<number> | undefined;
+  /** How many are here. */
+  readonly loaded: number;
+}
+
+/** A volume whose slices are still coming, or that has no room in a texture: drawn here until Cornerstone3D has all of it. */
+export interface Preview {
+  slices: Slices;
   window: { center: number; width: number };
 }
 
@@ -69,6 +76,10 @@ export class OverlayPainter {
   private readonly canvas = document.createElement("canvas");
   private plane: Voxels | undefined;
   private drawn: { labels: LabelVolume | null; revision: number; slice: number; style: string } | null = null;
+
+  private readonly previewCanvas = document.createElement("canvas");
+  private previewed = "";
+  private previewedOf: Slices | null = null;
 
   private readonly outlines = new WeakMap<LabelVolume, { slice: number; revision: number; edges: Map<number, number[]> }>();
 
@@ -138,8 +149,23 @@ export class OverlayPainter {
     this.put(context);
   }
 
-  private drawPreview(context: CanvasRenderingContext2D, { slice, window }: Preview): void {
-    const { image, words } = this.pixels();
+  private drawPreview(context: CanvasRenderingContext2D, { slices, window }: Preview): void {
+    // Kept while a hand moves over it: a plane across all slices takes many times as long as labels do.
+    const here = this.view.view.axis === 2 ? slices.slice(this.view.slice) !== undefined : slices.loaded;
+    const what = [this.view.slice, window.center, window.width, here].join();
+    if (this.previewedOf !== slices || this.previewed !== what) {
+      [this.previewedOf, this.previewed] = [slices, what];
+      this.paintPreview(slices, window);
+    }
+    context.imageSmoothingEnabled = true;
+    context.drawImage(this.previewCanvas, -0.5, -0.5);
+    context.imageSmoothingEnabled = false;
+  }
+
+  private paintPreview(slices: Slices, window: Preview["window"]): void {
+    const [width, height] = this.size;
+    const image = new ImageData(width, height);
+    const words = new Uint32Array(image.data.buffer);
     const { axis } = this.view.view;
     const [I, J, K] = this.view.shape;
     const low = window.center - window.width / 2;
@@ -150,21 +176,18 @@ export class OverlayPainter {
     };
     words.fill(0xff000000);
     if (axis === 2) {
-      const values = slice(this.view.slice);
+      const values = slices.slice(this.view.slice);
       if (values) for (let n = 0; n < words.length; n++) words[n] = grey(values[n]);
     } else {
       // One line of the plane in each slice that is here.
       const [count, first, step] = axis === 1 ? [I, this.view.slice * I, 1] : [J, this.view.slice, I];
       for (let k = 0; k < K; k++) {
-        const values = slice(k);
+        const values = slices.slice(k);
         if (values) for (let n = 0, at = first; n < count; n++, at += step) words[k * count + n] = grey(values[at]);
       }
     }
-    this.canvas.getContext("2d")!.putImageData(image, 0, 0);
-    context.imageSmoothingEnabled = true;
-    this.put(context);
-    context.imageSmoothingEnabled = false;
-    this.drawn = null;
+    [this.previewCanvas.width, this.previewCanvas.height] = [width, height];
+    this.previewCanvas.getContext("2d")!.putImageData(image, 0, 0);
   }
 
   private drawHeat(context: CanvasRenderingContext2D, heat: LabelVolume): void {

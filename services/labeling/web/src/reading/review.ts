@@ -6,7 +6,7 @@ import { StreamedVolume } from "./frames";
 import { clampIndex } from "./geometry";
 import { type Index3, LabelVolume } from "./labels";
 import { maskKind } from "./masks";
-import type { Scene } from "./overlay";
+import type { Preview, Scene } from "./overlay";
 import type { PlaneHost } from "./PlaneView";
 import type { PlaneViewport, Views } from "./views";
 
@@ -44,6 +44,8 @@ export class ReviewRoom implements PlaneHost {
   activePlane: PlaneViewport | null = null;
   pen: Scene["pen"] = null;
   crosshair: Index3 | null = null;
+  /** Slices, where the graphics card has no room for the volume. */
+  private preview: Preview | null = null;
   sideBySide = false;
   stage: "opening" | "ready" | "failed" = "opening";
   failure: Error | null = null;
@@ -112,7 +114,9 @@ export class ReviewRoom implements PlaneHost {
     this.activePlane = views.planes[0];
     for (const plane of views.planes) if (this.crosshair) plane.setSlice(this.crosshair[plane.view.axis]);
     this.changed();
-    await views.show(this.volume!.volumeId, this.window);
+    const volume = this.volume!;
+    const drawn = await views.show(volume.volumeId, this.window);
+    this.preview = drawn ? null : { slices: volume, window: this.window };
     this.changed();
   }
 
@@ -137,6 +141,7 @@ export class ReviewRoom implements PlaneHost {
   scroll(plane: PlaneViewport, by: number): void {
     if (!this.views || !plane.setSlice(plane.slice + by)) return;
     if (this.crosshair) this.crosshair[plane.view.axis] = plane.slice;
+    if (plane.view.axis === 2) this.volume?.hurry(plane.slice);
     for (const each of this.views.planes) {
       if (each.view.axis !== plane.view.axis) continue;
       each.setSlice(plane.slice);
@@ -158,6 +163,7 @@ export class ReviewRoom implements PlaneHost {
 
   setWindow(center: number, width: number): void {
     this.window = { center, width: Math.max(1e-3, width) };
+    if (this.preview) this.preview.window = this.window;
     this.views?.setWindow(this.window);
     this.changed();
   }
@@ -172,6 +178,7 @@ export class ReviewRoom implements PlaneHost {
   scene(plane: PlaneViewport): Scene {
     const alone = this.sideBySide ? this.shown[Number(plane.id)] : undefined;
     return {
+      preview: this.preview,
       labels: alone?.labels ?? null,
       segments: this.segments.map(({ value, color }) => ({ value, color, visible: true, opacity: 0.35 })),
       activeValue: 0,

@@ -82,7 +82,8 @@ export class ReadingRoom extends Painting {
       this.volume = new StreamedVolume(`${this.taskId}/${frames.phase}/0`, frames, (progress) => this.progress(progress));
       this.volumes.set(frames.phase, this.volume);
       await Promise.all([this.bringDraft(written), this.volume.open(Math.floor(frames.slices.length / 2))]);
-      this.measureVolumes();
+      // An empty mask is not looked through: its memory is only taken once something is painted there.
+      if (this.history.count) this.measureVolumes();
       this.stage = "ready";
       this.changed();
       if (!this.readOnly) this.keepLease();

@@ -197,6 +197,21 @@ export function largest(planes: readonly PlaneViewport[], spacingMm: Index3): Pl
   return planes.find((plane) => (thick ? plane.view.axis === 2 : plane.name === "axial")) ?? planes[0];
 }
 
+/** A texture of so many floats (0.5 GiB) is taken to fit. */
+const SURE_VOXELS = 2 ** 27;
+
+/** Whether the graphics card takes a volume of this shape. Nothing but an empty texture tells: a refusal later shows as black planes. */
+function fitsTexture(shape: Index3): boolean {
+  if (shape[0] * shape[1] * shape[2] <= SURE_VOXELS) return true;
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (!gl) return false;
+  gl.bindTexture(gl.TEXTURE_3D, gl.createTexture());
+  gl.texStorage3D(gl.TEXTURE_3D, 1, gl.R32F, ...shape);
+  const fits = gl.getError() === gl.NO_ERROR;
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return fits;
+}
+
 let counter = 0;
 
 /** The rendering engine and its three planes. */
@@ -206,11 +221,14 @@ export class Views {
   private readonly id = `radloop-${counter++}`;
   private waiting: ReturnType<typeof setTimeout> | undefined;
   private ended = false;
+  private fits: boolean | undefined;
+  /** Whether a volume is drawn by Cornerstone3D. */
+  drawn = false;
 
   /** One plane for each element, of the name it asks for; the same name may come more than once. */
   constructor(
     affine: readonly number[],
-    shape: Index3,
+    private readonly shape: Index3,
     elements: readonly { name: PlaneName; element: HTMLDivElement; overlay: HTMLCanvasElement }[],
     private readonly onRendered: (plane: PlaneViewport) => void,
   ) {
@@ -248,17 +266,21 @@ export class Views {
     return this.engine;
   }
 
-  /** Show a volume in all planes. */
-  async show(volumeId: string, window: { center: number; width: number }): Promise<void> {
-    if (this.ended) return;
+  /** Show a volume in all planes; false where the graphics card has no room for it, and its slices are to be drawn one by one. */
+  async show(volumeId: string, window: { center: number; width: number }): Promise<boolean> {
+    this.fits ??= fitsTexture(this.shape);
+    if (!this.fits) return false;
+    if (this.ended) return true;
     await cornerstone.setVolumesForViewports(
       this.begun(),
       [{ volumeId }],
       this.planes.map((plane) => this.viewportId(plane.id)),
     );
-    if (this.ended) return;
+    if (this.ended) return true;
     this.setWindow(window);
     for (const plane of this.planes) plane.apply();
+    this.drawn = true;
+    return true;
   }
 
   setWindow({ center, width }: { center: number; width: number }): void {
