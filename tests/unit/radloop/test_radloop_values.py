@@ -1,6 +1,7 @@
 """Wire mapping, auth, settings, imaging and jobs of the library."""
 
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -229,6 +230,28 @@ def test_jobs_start_once_end_and_are_found_again(tmp_path):
     assert _wait(jobs, "r1", JobState.SUCCEEDED).exit_code == 0
     open_jobs("process:", tmp_path).start("r1", count, {})
     assert (tmp_path / "r1" / "n").read_text() == "x"
+
+
+def test_a_job_whose_starter_dies_at_once_is_not_started_again(tmp_path):
+    """Killed the moment the job was spawned: there was no time to write down anything."""
+    count = [sys.executable, "-c", "open('n','a').write('x'); import time; time.sleep(2)"]
+    dies = f"""
+import os, signal
+from pathlib import Path
+from radloop.jobs import open_jobs
+spawn = os.posix_spawn
+def spawn_and_die(*args, **kwargs):
+    spawn(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.posix_spawn = spawn_and_die
+open_jobs("process:", Path({str(tmp_path)!r})).start("r", {count!r}, {{}})
+"""
+    assert subprocess.run([sys.executable, "-c", dies], check=False).returncode == -signal.SIGKILL
+    jobs = open_jobs("process:", tmp_path)
+    jobs.start("r", count, {})
+    assert jobs.status("r").state is JobState.RUNNING
+    assert _wait(jobs, "r", JobState.SUCCEEDED).exit_code == 0
+    assert (tmp_path / "r" / "n").read_text() == "x"
 
 
 def test_a_failed_job_starts_again_and_a_killed_one_is_failed(tmp_path):

@@ -1,7 +1,7 @@
 """Jobs as processes of this machine, in sessions of their own, so that they outlive the service that started them.
 
-A shell around the program writes its exit code to a file; a process is known by its id and its start time, so that an id
-used again by the system is not mistaken for ours.
+A shell around the program writes down who it is, and at the end the program's exit code; a process is known by its id and its
+start time, so that an id used again by the system is not mistaken for ours.
 """
 
 import contextlib
@@ -18,6 +18,14 @@ from radloop.jobs.port import JobState, JobStatus
 
 _CANCEL_GRACE_S = 10.0
 
+# The job writes down itself that it runs, and holds the lock of its start until then: whoever started it may die in between, and
+# the next start must not begin a second one.
+_INTRODUCTION = (
+    """printf '{"pid": %d, "started": "%s"}' $$ "$(cut -d ' ' -f 22 /proc/$$/stat)" > process.json.new"""
+    " && mv process.json.new process.json; exec 9>&-"
+)
+_LOCK_OF_JOB = 9
+
 
 class ProcessJobs:
     """Launcher of local processes; each run has a folder with ``process.json``, ``exit_code`` and ``log.txt``."""
@@ -29,26 +37,26 @@ class ProcessJobs:
         """Start the run's program; a run that is running or has succeeded stays as it is, a failed one starts again."""
         folder = self._work_dir / run_id
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with _locked(folder) as lock:
             if self.status(run_id).state in (JobState.RUNNING, JobState.SUCCEEDED):
                 return
             (folder / "exit_code").unlink(missing_ok=True)
-            command = f"cd {shlex.quote(str(folder))} && {shlex.join(argv)}; echo $? > exit_code.new; mv exit_code.new exit_code"
+            program = f"{shlex.join(argv)}; echo $? > exit_code.new; mv exit_code.new exit_code"
             # posix_spawn and not Popen: nothing in this process is bound to the job's life.
-            pid = os.posix_spawn(
+            os.posix_spawn(
                 "/bin/sh",
-                ["/bin/sh", "-c", command],
+                ["/bin/sh", "-c", f"cd {shlex.quote(str(folder))} && {{ {_INTRODUCTION}; {program}; }}"],
                 {**os.environ, **env},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(folder / "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
                     (os.POSIX_SPAWN_DUP2, 1, 2),
+                    (os.POSIX_SPAWN_DUP2, lock, _LOCK_OF_JOB),
                 ],
                 setsid=True,
             )
-            unfinished = folder / "process.json.new"
-            unfinished.write_text(json.dumps({"pid": pid, "started": _start_time(pid)}))
-            unfinished.rename(folder / "process.json")
+        with _locked(folder):  # it has introduced itself
+            pass
 
     def status(self, run_id: str) -> JobStatus:
         """Say where the run's job stands."""
@@ -97,7 +105,7 @@ def _start_time(pid: int) -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[int]:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
