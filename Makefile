@@ -28,9 +28,9 @@ demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop an
 up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
-# Two files of tests at a time, in the order of their folders: the long ones begin.
+# Two files of tests at a time, in the order that tests/conftest.py gives them.
 test: lint engines browser test-web ## Check the style, then run every test
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
 	@$(PYTHON) tests/chaos/planes_under_fire.py $(ARGS)

@@ -20,6 +20,29 @@ from standalone.supervisor.process import WatchedProcess
 
 READY_WITHIN_S = 180.0
 
+TESTS = Path(__file__).parent
+_WHOLE_PLATFORMS = ("chaos", "e2e", "privacy")
+
+
+def pytest_collection_modifyitems(items):
+    """Give the workers of ``-n`` whole files, in an order that keeps the cores busy and never overrun.
+
+    The reading room is one group: its files share a platform. A chaos test wants a machine for itself, so it runs beside files that
+    start no platform; those that start one come last, two at a time.
+    """
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        name = "reading_room" if "reading_room" in place.parts else str(place)
+        item.add_marker(pytest.mark.xdist_group(name))
+        groups.setdefault(f"{place.parts[0]}: {name}", []).append(item)
+    of = {folder: [each for name, each in groups.items() if name.startswith(folder)] for folder in _WHOLE_PLATFORMS}
+    rest = [each for name, each in groups.items() if not name.startswith(_WHOLE_PLATFORMS)]
+    parts = len(of["chaos"]) or 1
+    chunks = [rest[len(rest) * n // parts : len(rest) * (n + 1) // parts] for n in range(parts)]
+    beside = [each for n in range(parts) for each in (*of["chaos"][n : n + 1], *chunks[n])]
+    items[:] = [item for group in (*beside, *of["e2e"], *of["privacy"]) for item in group]
+
 
 class Running:
     """Processes that belong to a test."""
