@@ -30,7 +30,7 @@ up: bootstrap ## Start the platform on this machine, without the demo's script
 
 # Two files of tests at a time, in the order that tests/conftest.py gives them.
 test: lint engines browser test-web ## Check the style, then run every test
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
 	@$(PYTHON) tests/chaos/planes_under_fire.py $(ARGS)

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from radloop.testing.databases import ENGINES, FreshDatabases
 from standalone.engines.kafka import KafkaCluster
@@ -25,23 +26,32 @@ _WHOLE_PLATFORMS = ("chaos", "e2e", "privacy")
 
 
 def pytest_collection_modifyitems(items):
-    """Give the workers of ``-n`` whole files, in an order that keeps the cores busy and never overrun.
+    """Put the files in an order that keeps two workers busy and never overruns the machine.
 
-    The reading room is one group: its files share a platform. A chaos test wants a machine for itself, so it runs beside files that
-    start no platform; those that start one come last, two at a time.
+    A chaos test wants a machine for itself, so it runs beside files that start no platform. Those that start one come last.
     """
-    groups: dict[str, list[pytest.Item]] = {}
+    files: dict[str, list[pytest.Item]] = {}
     for item in items:
-        place = item.path.relative_to(TESTS)
-        name = "reading_room" if "reading_room" in place.parts else str(place)
-        item.add_marker(pytest.mark.xdist_group(name))
-        groups.setdefault(f"{place.parts[0]}: {name}", []).append(item)
-    of = {folder: [each for name, each in groups.items() if name.startswith(folder)] for folder in _WHOLE_PLATFORMS}
-    rest = [each for name, each in groups.items() if not name.startswith(_WHOLE_PLATFORMS)]
+        files.setdefault(str(item.path.relative_to(TESTS)), []).append(item)
+    of = {folder: [each for name, each in files.items() if name.startswith(folder)] for folder in _WHOLE_PLATFORMS}
+    rest = [each for name, each in files.items() if not name.startswith(_WHOLE_PLATFORMS)]
     parts = len(of["chaos"]) or 1
     chunks = [rest[len(rest) * n // parts : len(rest) * (n + 1) // parts] for n in range(parts)]
     beside = [each for n in range(parts) for each in (*of["chaos"][n : n + 1], *chunks[n])]
-    items[:] = [item for group in (*beside, *of["e2e"], *of["privacy"]) for item in group]
+    items[:] = [item for file in (*beside, *of["e2e"], *of["privacy"]) for item in file]
+
+
+class _Files(LoadFileScheduling):
+    """Gives a worker whole files, and one of them all files of the reading room: they share a platform."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "reading room" if "/reading_room/" in file else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Hand the tests out in our way."""
+    return _Files(config, log)
 
 
 class Running:
