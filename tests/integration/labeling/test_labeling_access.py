@@ -72,6 +72,12 @@ PUBLIC = {
 
 
 @pytest.fixture
+def database_url(make_database):
+    """One engine: who may do what does not depend on it, and every endpoint is asked in four ways."""
+    return make_database("sqlite")
+
+
+@pytest.fixture
 def ids(site, ada) -> dict[str, str]:
     """One task that is open (case c2), and ada's label of another."""
     site.ready("c1", "c2")
