@@ -142,6 +142,15 @@ def segment_values(mask: np.ndarray) -> list[int]:
     return [int(value) for value in np.flatnonzero(seen) if value]
 
 
+def voxel_counts(mask: np.ndarray) -> dict[int, int]:
+    """Return how many voxels each segment of a mask (any shape) has, by value, ascending; those without any are left out."""
+    inside = mask[mask != 0]
+    if mask.dtype == SEGMENT_BITS:
+        return {value: int(segment_voxels(inside, value).sum()) for value in segment_values(inside)}
+    counts = np.bincount(inside, minlength=256)
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
 def segment_boxes(mask: np.ndarray) -> dict[int, tuple[slice, ...]]:
     """Return the bounding box of each segment a mask of shape ``(I, J, K)`` has voxels of, by value."""
     if mask.dtype == SEGMENT_BITS:

@@ -12,12 +12,11 @@ from labeling.domain.labels import (
     label_values,
     segment_states,
     voxel_changes,
-    voxel_counts,
 )
 from labeling.domain.messages import BeginUpload, EdgeCaseReported, ImportLabel, LabelSubmitted, ReportCase, UploadSwept
 from labeling.domain.vocabulary import LabelSource, Reading, ReportReason
 from radloop.errors import Conflict, Invalid
-from radloop.imaging import Volume, bits_of
+from radloop.imaging import Volume, bits_of, voxel_counts
 from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus
 
 A, B, N = SegmentState.ANNOTATED, SegmentState.ABSENT, SegmentState.NOT_ANNOTATED

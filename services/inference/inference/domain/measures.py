@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from radloop.imaging import segment_voxels
+from radloop.imaging import voxel_counts
 from radloop.references import Score
 
 
@@ -24,5 +24,5 @@ def segment_volumes(mask: np.ndarray, affine: np.ndarray, values: tuple[int, ...
         ``segment-<value>-ml`` in mL for each value, 0 where the segment is not there.
     """
     voxel_ml = abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3]))) / 1000.0
-    counts = {value: int(np.count_nonzero(segment_voxels(mask, value))) for value in values}
-    return tuple(Score(f"segment-{value}-ml", count * voxel_ml) for value, count in counts.items())
+    counts = voxel_counts(mask)
+    return tuple(Score(f"segment-{value}-ml", counts.get(value, 0) * voxel_ml) for value in values)

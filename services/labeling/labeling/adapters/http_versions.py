@@ -16,14 +16,14 @@ from labeling.adapters.api import Api
 from labeling.adapters.forms import LabelForm, label_form
 from labeling.adapters.label_store import READER_FORM, LabelMade, label_id, label_made, made, stored
 from labeling.adapters.masks import read_label
-from labeling.domain.labels import Change, voxel_changes, voxel_counts
+from labeling.domain.labels import Change, voxel_changes
 from labeling.domain.messages import SaveVersion
 from labeling.domain.model import LabelVersion
 from labeling.domain.vocabulary import LabelSource
 from labeling.ports import case_of, project_of, task_of
 from radloop.auth import Principal, pseudonym
 from radloop.http import authenticated
-from radloop.imaging import read_nifti
+from radloop.imaging import read_nifti, voxel_counts
 from radloop.objects import Objects
 from radloop.references import ObjectRef, SegmentStatus, digest_of
 

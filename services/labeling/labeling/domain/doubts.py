@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from labeling.domain.labels import voxel_counts
+from radloop.imaging import voxel_counts
 
 NEAR_MM = 20.0
 """How far from what the model found a doubt still concerns it."""

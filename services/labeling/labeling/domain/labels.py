@@ -7,7 +7,7 @@ import numpy as np
 
 from labeling.domain.model import Case, Project
 from radloop.errors import Invalid
-from radloop.imaging import SEGMENT_BITS, Volume, bits_of, segment_values, segment_voxels
+from radloop.imaging import SEGMENT_BITS, Volume, bits_of, segment_values, voxel_counts
 from radloop.references import SegmentState, SegmentStatus
 
 TOLERANCE_MM = 1e-3
@@ -123,15 +123,6 @@ def _check_label_map(array: np.ndarray) -> None:
             got="values that are fractions, negative, above 255 or not finite",
             do="send the label map itself, not probabilities",
         )
-
-
-def voxel_counts(mask: np.ndarray) -> dict[int, int]:
-    """Return how many voxels each segment of a mask (any shape) has, by value, ascending; those without any are left out."""
-    inside = mask[mask != 0]
-    if mask.dtype == SEGMENT_BITS:
-        return {value: int(segment_voxels(inside, value).sum()) for value in segment_values(inside)}
-    counts = np.bincount(inside, minlength=256)
-    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
 @dataclass(frozen=True, slots=True)
