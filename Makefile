@@ -4,6 +4,8 @@
 .PHONY: help bootstrap engines browser demo up test chaos privacy planes test-web test-unit lint format proto docs benchmark clean
 
 PYTHON := .venv/bin/python
+# Container images often set this one; a platform's dozen processes would compile all they import at every start.
+unexport PYTHONDONTWRITEBYTECODE
 # Two threads per process: the numbers of the demo and of the tests are the same on every machine.
 export OMP_NUM_THREADS ?= 2
 # Threads that wait give their core back: several processes share few cores.

@@ -28,7 +28,7 @@ from standalone.demo.sending import Destination
 from standalone.demo.state import PROJECT_ID, Choices
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, read_platform
-from standalone.supervisor.process import tethered
+from standalone.supervisor.tether import tethered
 
 START_WITHIN_S = 240.0
 POOL_SAMPLE = 30

@@ -15,12 +15,18 @@ from radloop.errors import Conflict
 from standalone.layout import Layout
 from standalone.supervisor.platform import locked
 from standalone.supervisor.ports import check_port, free_ports
-from standalone.supervisor.process import Program, WatchedProcess, end_leftovers, identity_of, tethered
+from standalone.supervisor.process import Program, WatchedProcess, end_leftovers, identity_of
 from standalone.supervisor.programs import clean_environment
+from standalone.supervisor.tether import tethered
 
 pytestmark = pytest.mark.integration
 
 SLEEPER = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+
+
+def once(statement: str) -> list[str]:
+    """Return arguments of ``python -m timeit`` that run a statement once: a module anybody has, to be forked."""
+    return ["-n", "1", "-r", "1", "-s", "import os, pathlib, time", statement]
 
 
 def wait_for(condition: Callable[[], object], limit_s: float = 20) -> None:
@@ -30,10 +36,14 @@ def wait_for(condition: Callable[[], object], limit_s: float = 20) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture
-def sleeper(tmp_path: Path) -> Iterator[WatchedProcess]:
+@pytest.fixture(params=["a command", "a forked module"])
+def sleeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WatchedProcess]:
     sign = tmp_path / "sign"
-    program = Program("sleeper", [sys.executable, "-c", SLEEPER, str(sign)], dict(os.environ), is_ready=sign.exists)
+    if request.param == "a command":
+        program = Program("sleeper", [sys.executable, "-c", SLEEPER, str(sign)], dict(os.environ), is_ready=sign.exists)
+    else:
+        arguments = once(f"pathlib.Path({str(sign)!r}).touch(); time.sleep(60)")
+        program = Program("sleeper", arguments, dict(os.environ), is_ready=sign.exists, module="timeit")
     process = WatchedProcess(program, tmp_path / "logs" / "sleeper.log")
     yield process
     process.kill()
@@ -75,12 +85,28 @@ def test_the_pause_grows_for_a_process_that_keeps_dying(tmp_path: Path) -> None:
     assert process.last_lines() == "why\nwhy"
 
 
-def test_a_child_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_a_forked_module_has_an_environment_a_session_and_a_log_of_its_own(tmp_path: Path) -> None:
+    statement = "print(sorted(os.environ.items()), os.getsid(0) == os.getpid())"
+    program = Program("printer", once(statement), {"MINE": "this"}, is_ready=lambda: False, module="timeit")
+    process = WatchedProcess(program, tmp_path / "printer.log")
+    process.start(time.monotonic())
+    wait_for(said(process, "died"))
+    assert process.last_lines().splitlines()[0] == "[('MINE', 'this')] True"
+
+
+TETHERED = f"subprocess.Popen(tethered([sys.executable, '-c', {SLEEPER!r}, sign]), start_new_session=True)"
+FORKED = "Forked('timeit', ['-n', '1', '-r', '1', 'import pathlib, time; pathlib.Path(%r).touch(); time.sleep(60)' % sign], {}, log)"
+
+
+@pytest.mark.parametrize("child", [TETHERED, FORKED], ids=["tethered", "forked"])
+def test_a_child_ends_with_the_process_that_started_it(tmp_path: Path, child: str) -> None:
     sign = tmp_path / "sign"
     script = (
-        "import subprocess, sys, time\n"
-        "from standalone.supervisor.process import tethered\n"
-        f"child = subprocess.Popen(tethered([sys.executable, '-c', {SLEEPER!r}, {str(sign)!r}]), start_new_session=True)\n"
+        "import pathlib, subprocess, sys, time\n"
+        "from standalone.supervisor.forked import Forked\n"
+        "from standalone.supervisor.tether import tethered\n"
+        f"sign, log = {str(sign)!r}, pathlib.Path({str(tmp_path / 'log')!r})\n"
+        f"child = {child}\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -14,7 +14,7 @@ from standalone.demo.script import Interrupted
 from standalone.demo.stopping import Stop
 from standalone.layout import Layout, Platform, read_platform
 from standalone.setup import Engines
-from standalone.supervisor.process import tethered
+from standalone.supervisor.tether import tethered
 
 START_PATIENCE_S = 240.0
 END_PATIENCE_S = 12.0

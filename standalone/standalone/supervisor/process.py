@@ -1,10 +1,8 @@
 """One process of the platform: started, watched, restarted after a pause that grows, ended."""
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +10,14 @@ from typing import Any
 
 import psutil
 
+from standalone.supervisor.forked import Forked
+from standalone.supervisor.tether import tethered
+
 # A process that ran this long before it died starts again at once; the pause grows only for one that keeps dying.
 SETTLED_S = 30.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 _LOG_LIMIT_BYTES = 20_000_000
-
-# Run in the new process before the program: the kernel ends the child when its supervisor dies, however it dies
-# (prctl(2), PR_SET_PDEATHSIG), so that no crash leaves a platform behind that nobody watches.
-_TETHER = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
-
-
-def tethered(arguments: list[str]) -> list[str]:
-    """Return the command that runs ``arguments`` and ends with the process that starts it."""
-    return [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), *arguments]
 
 
 @dataclass(frozen=True)
@@ -46,12 +32,15 @@ class Program:
         Command and its whole environment.
     is_ready
         Asks the process whether it is ready; quick, never raises.
+    module
+        A Python module of ours that is run by forking (see `forked`); ``arguments`` are then its own. "" for a command.
     """
 
     name: str
     arguments: list[str]
     environment: Mapping[str, str]
     is_ready: Callable[[], bool]
+    module: str = ""
 
 
 class WatchedProcess:
@@ -71,7 +60,7 @@ class WatchedProcess:
         self.ready = False
         self.ready_after_s = 0.0
         self.crashes = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._started_at = 0.0
         self._not_before = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -87,15 +76,7 @@ class WatchedProcess:
         with contextlib.suppress(FileNotFoundError):
             if self.log_file.stat().st_size > _LOG_LIMIT_BYTES:
                 self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                tethered(self.program.arguments),
-                env=dict(self.program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = _launch(self.program, self.log_file)
         self._started_at = now
         self.ready = False
 
@@ -140,6 +121,20 @@ class WatchedProcess:
             return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-count:])
         except FileNotFoundError:
             return ""
+
+
+def _launch(program: Program, log_file: Path) -> subprocess.Popen[bytes] | Forked:
+    if program.module:
+        return Forked(program.module, program.arguments, program.environment, log_file)
+    with log_file.open("ab") as log:
+        return subprocess.Popen(
+            tethered(program.arguments),
+            env=dict(program.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def identity_of(pid: int) -> dict[str, float] | None:

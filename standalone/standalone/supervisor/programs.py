@@ -1,6 +1,5 @@
 """What runs on one machine, with which environment: which engines they are given is said by the folder's layout."""
 
-import sys
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -95,9 +94,10 @@ def service_programs(
         programs.append(
             Program(
                 name,
-                [sys.executable, "-m", import_name(name)],
+                [],
                 base | own.get(name, {}) | wanted | mine,
                 is_ready=_answers(f"{addresses[name]}/readyz"),
+                module=import_name(name),
             )
         )
     return programs
@@ -105,8 +105,13 @@ def service_programs(
 
 def gateway_program(layout: Layout, url: str, environment: Mapping[str, str]) -> Program:
     """Describe the one door."""
-    arguments = [sys.executable, "-m", "standalone.gateway", "--data", str(layout.folder.resolve())]
-    return Program("gateway", arguments, clean_environment(environment), is_ready=_answers(f"{url}/livez"))
+    return Program(
+        "gateway",
+        ["--data", str(layout.folder.resolve())],
+        clean_environment(environment),
+        is_ready=_answers(f"{url}/livez"),
+        module="standalone.gateway",
+    )
 
 
 def triton_program(layout: Layout, environment: Mapping[str, str], ports: tuple[int, int, int]) -> Program:

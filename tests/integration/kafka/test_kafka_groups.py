@@ -22,7 +22,7 @@ from radloop.events.kafka.clients import ask_coordinator
 from radloop.events.kafka.topics import KafkaTopics
 from radloop.events.topics import TopicPlan
 from radloop.sql import Database
-from standalone.supervisor.process import tethered
+from standalone.supervisor.tether import tethered
 
 from .group_bench import DONE, METADATA, SERVICE, TOPIC, WIRE, TrainingRequested
 
