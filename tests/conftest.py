@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from radloop.testing.databases import ENGINES, FreshDatabases
+from radloop.testing.databases import ENGINES, FreshDatabases, migrate_all
 from standalone.engines.kafka import KafkaCluster
 from standalone.engines.postgresql import PostgresqlServer
 from standalone.engines.s3 import S3Server
-from standalone.layout import SERVICES
+from standalone.layout import SERVICES, import_name
 from standalone.supervisor.ports import free_ports
 from standalone.supervisor.process import WatchedProcess
 
 READY_WITHIN_S = 180.0
+MIGRATIONS = {service: f"{import_name(service)}.adapters.migrations" for service in SERVICES}
 
 TESTS = Path(__file__).parent
 _WHOLE_PLATFORMS = ("chaos", "e2e", "privacy")
@@ -128,19 +129,33 @@ def postgresql(engines_folder, running):
 @pytest.fixture(scope="session")
 def fresh_databases(postgresql):
     """Databases of their own for tests, each with the schemas of all services."""
-    return FreshDatabases(postgresql.url, [*SERVICES, "bench", "test"])
+    return FreshDatabases(postgresql.url, [*SERVICES, "bench", "test"], MIGRATIONS)
+
+
+@pytest.fixture(scope="session")
+def migrated_folder(tmp_path_factory):
+    """The SQLite databases of all services, migrated."""
+    folder = tmp_path_factory.mktemp("migrated")
+    migrate_all(f"sqlite:///{folder}", MIGRATIONS)
+    return folder
 
 
 @pytest.fixture
 def make_database(request, tmp_path):
-    """Make empty databases: ``make_database("postgresql")`` returns a `RADLOOP_DATABASE_URL`; all are gone at the end."""
+    """Make databases without rows: ``make_database("postgresql")`` returns a `RADLOOP_DATABASE_URL`; all are gone at the end.
+
+    They have the tables that a service makes at its start, or, where wanted ``empty``, none.
+    """
     made = []
 
-    def make(engine: str) -> str:
+    def make(engine: str, *, empty: bool = False) -> str:
         if engine == "sqlite":
-            made.append(f"sqlite:///{tmp_path}/state-{len(made)}")
+            folder = tmp_path / f"state-{len(made)}"
+            if not empty:
+                shutil.copytree(request.getfixturevalue("migrated_folder"), folder)
+            made.append(f"sqlite:///{folder}")
         else:
-            made.append(request.getfixturevalue("fresh_databases").make())
+            made.append(request.getfixturevalue("fresh_databases").make(empty=empty))
         return made[-1]
 
     yield make
@@ -151,8 +166,14 @@ def make_database(request, tmp_path):
 
 @pytest.fixture(params=ENGINES)
 def database_url(request, make_database):
-    """An empty database on either engine: a test that asks runs twice."""
+    """A database without rows on either engine: a test that asks runs twice."""
     return make_database(request.param)
+
+
+@pytest.fixture(params=ENGINES)
+def empty_database_url(request, make_database):
+    """A database without tables on either engine: a test that asks runs twice."""
+    return make_database(request.param, empty=True)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from qa.adapters.tables import METADATA
 from qa.domain.model import ReviewState
 from radloop.auth import Role, pseudonym
 from radloop.sql import Database
+from radloop.testing.databases import ONE_ENGINE
 from tests.integration.qa_platform import PROJECT, SAID, Platform, label, mask, prediction, project, study
 
 pytestmark = pytest.mark.integration
@@ -60,6 +61,7 @@ def test_a_comment_needs_no_pin(platform, reviewer) -> None:
     assert platform.get(f"/v1/labels/{version}", platform.token("anna", Role.READER))["pin"] is None
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("pin", "status", "code"),
     [
@@ -211,6 +213,7 @@ def test_the_queue_is_paged_filtered_and_ordered(platform, reviewer, four) -> No
     assert ids == sorted(ids) and len(ids) == 4
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "query", [{"state": "lost"}, {"order": "best"}, {"order": "newest", "after": "x"}, {"limit": 501}]
 )
@@ -234,8 +237,8 @@ def test_a_reader_sees_the_own_score_and_a_lead_everybodys(platform) -> None:
         assert all((score["submitted"], score["mean_agreement"]) == (1, 0.875) for score in scores)
 
 
-def test_reviews_from_before_the_upgrade_have_their_times(database_url) -> None:
-    database = Database(database_url, "qa")
+def test_reviews_from_before_the_upgrade_have_their_times(empty_database_url) -> None:
+    database = Database(empty_database_url, "qa")
     database.migrate("qa.adapters.migrations", to="0002")
     with database.begin() as connection:
         tables = {

@@ -12,6 +12,7 @@ from radloop.auth import Role, pseudonym
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.contracts.labeling.v1 import labeling_pb2
 from radloop.contracts.references.v1 import references_pb2
+from radloop.testing.databases import ONE_ENGINE
 from tests.integration.qa_platform import (
     PROJECT,
     SAID,
@@ -227,6 +228,7 @@ def test_a_label_waits_for_the_prediction_it_names_but_not_for_ever(
     platform.close()
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_every_interleaving_ends_in_the_same_approval(tmp_path, database_url, objects_url, order):
     platform = Platform(tmp_path, database_url, objects_url, prediction_wait_s=600)

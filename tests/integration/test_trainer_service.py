@@ -28,6 +28,7 @@ from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.references import ObjectRef
 from radloop.settings import SharedSettings
+from radloop.testing.databases import ONE_ENGINE
 from radloop.wire import event_option
 from trainer.adapters.wire import WIRE
 from trainer.app import build
@@ -230,6 +231,7 @@ def serving(trained: trainer_pb2.ModelTrained) -> inference_pb2.ModelDeployed:
     )
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # and S3: real training takes its time
 @pytest.mark.timeout(300)
 def test_labels_become_models_though_the_trainer_is_restarted_in_mid_run(platform: Platform) -> None:
     platform.hear(project(), *platform.cohort(range(2), range(2, 4), range(4, 5)))
@@ -291,6 +293,7 @@ def test_labels_become_models_though_the_trainer_is_restarted_in_mid_run(platfor
     assert refused["error"] == "dataset-withdrawn"
 
 
+@ONE_ENGINE
 @pytest.mark.timeout(300)
 def test_a_killed_job_is_started_again_and_ends(platform: Platform) -> None:
     platform.hear(project(initial_steps=20), *platform.cohort(range(2), range(2, 4)))

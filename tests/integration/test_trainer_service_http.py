@@ -18,6 +18,7 @@ from radloop.imaging import Volume, read_nifti, write_nifti
 from radloop.objects import open_objects
 from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split, digest_of
 from radloop.settings import SharedSettings
+from radloop.testing.databases import ONE_ENGINE
 from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.tables import METADATA
 from trainer.adapters.wire import WIRE
@@ -168,6 +169,7 @@ def test_a_sweep_without_grace_is_refused(site: Site) -> None:
     assert answer.status_code == 422 and answer.json()["error"] == "grace-too-short"
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("endpoint", list(ENDPOINTS))
 def test_roles(site: Site, endpoint: str) -> None:
     may = ENDPOINTS[endpoint]
@@ -181,6 +183,7 @@ def test_roles(site: Site, endpoint: str) -> None:
     assert site.ask(endpoint, None).status_code == 401
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("endpoint", [name for name in ENDPOINTS if name != "GET /v1/status"])
 def test_a_reader_is_refused_and_nothing_happens(site: Site, endpoint: str) -> None:
     answer = site.ask(endpoint, {PROJECT: {Role.READER}})
@@ -203,6 +206,7 @@ def test_all_runs_are_for_who_sees_the_whole_site(site: Site) -> None:
     assert [run["run_id"] for run in answer.json()["runs"]] == [RUN]
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("path", ["/v1/runs/unknown", "/v1/datasets/sha256:0", "/v1/datasets/sha256:0/export"])
 def test_what_is_not_there(site: Site, path: str) -> None:
     assert site.ask(f"GET {path}", {EVERY_PROJECT: {Role.SITE_ADMIN}}).status_code == 404

@@ -85,7 +85,8 @@ def send_patients(
                 _send_all(todo, destination, sent, lock, progress, stop)
                 return
             except TemporaryError as error:
-                if attempt == ATTEMPTS or sent.instances == 0:
+                nobody_there = error.code == "association-refused" and sent.instances == 0
+                if attempt == ATTEMPTS or nobody_there:
                     failures.append(error)
                     return
                 stop.wait(attempt)

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.integration
 PROJECT = "hippocampus"
 
 
-def test_migrations_make_the_tables(database_url):
-    assert_migrations_match(database_url, "control-plane", "control_plane.adapters.migrations", METADATA)
+def test_migrations_make_the_tables(empty_database_url):
+    assert_migrations_match(empty_database_url, "control-plane", "control_plane.adapters.migrations", METADATA)
 
 
 def test_a_project_is_announced_once_per_change(platform, body):

@@ -54,9 +54,9 @@ def rows_of(connection: sa.Connection, tables: list[sa.Table]) -> dict[str, list
 
 @pytest.mark.parametrize("release", RELEASED)
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_row_of_a_release_survives_the_upgrade(database_url, service, release):
+def test_every_row_of_a_release_survives_the_upgrade(empty_database_url, service, release):
     package = f"{schema_of(service)}.adapters.migrations"
-    database = Database(database_url, service)
+    database = Database(empty_database_url, service)
     database.migrate(package, to=RELEASED[release])
     then = sa.MetaData()
     then.reflect(database.engine)

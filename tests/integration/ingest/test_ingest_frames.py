@@ -11,6 +11,7 @@ import pytest
 
 from radloop.auth import Role
 from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
+from radloop.testing.databases import ONE_ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +70,7 @@ def test_frames_and_their_headers(site, sent) -> None:
     assert other.status_code == 200
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("frames", "accept", "status", "code"),
     [

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from radloop.auth import Role
 from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
 from radloop.contracts.ingest.v1 import ingest_pb2
+from radloop.testing.databases import ONE_ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -86,6 +87,7 @@ def test_uploads(site, name, slice_of, file_of):
     assert answer.json() | expected == answer.json()
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("arguments", "status", "code"),
     [
@@ -142,6 +144,7 @@ def test_resolve_split_and_members(site, send, slice_of):
     assert (unknown.status_code, unknown.json()["error"]) == (404, "project-unknown")
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -3,6 +3,7 @@
 import pytest
 
 from radloop.auth import Role
+from radloop.testing.databases import ONE_ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -87,6 +88,7 @@ def test_paging_by_key_as_before(site, four) -> None:
     assert [row["study_key"] for row in first + rest] == sorted(four)
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "query",
     [{"state": "nope"}, {"order": "random"}, {"order": "newest", "after": "2.25"}, {"limit": 0}, {"offset": -1}],
@@ -154,6 +156,7 @@ def test_withdrawn_studies_are_listed(site, four) -> None:
     assert page(site)["total"] == 3
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(("method", "path", "allowed"), [(*asked, roles) for asked, roles in ASKED.items()])
 def test_roles(site, send, slice_of, method, path, allowed) -> None:
     site.configure()

@@ -352,6 +352,12 @@ class Person:
         return self.ask("POST", path, data=data, files={"label": ("label.nii", label)})
 
 
+@pytest.fixture(scope="session")
+def site_on() -> type[Site]:
+    """Makes a site in a folder, on a database and an object store: for tests that share one."""
+    return Site
+
+
 @pytest.fixture
 def site(tmp_path: Path, database_url: str, objects_url: str) -> Iterator[Site]:
     site = Site(tmp_path, database_url, objects_url)

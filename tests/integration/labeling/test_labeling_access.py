@@ -71,16 +71,20 @@ PUBLIC = {
 }
 
 
-@pytest.fixture
-def database_url(make_database):
-    """One engine: who may do what does not depend on it, and every endpoint is asked in four ways."""
-    return make_database("sqlite")
+@pytest.fixture(scope="module")
+def site(site_on, tmp_path_factory):
+    """One service for all: who may do what depends on no database and on nothing that is done here."""
+    folder = tmp_path_factory.mktemp("access")
+    site = site_on(folder, f"sqlite:///{folder}/state", f"file://{folder}/objects")
+    yield site
+    site.close()
 
 
-@pytest.fixture
-def ids(site, ada) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def ids(site) -> dict[str, str]:
     """One task that is open (case c2), and ada's label of another."""
     site.ready("c1", "c2")
+    ada = site.person("ada")
     label = ada.submit(ada.next()).json()["label_version_id"]
     task = site.person("any").ask("GET", "/v1/tasks", params={"project_id": "p"}).json()["tasks"][0]["task_id"]
     return {"task_id": task, "case_id": "c2", "label_version_id": label, "project_id": "p", "operation": "smooth"}

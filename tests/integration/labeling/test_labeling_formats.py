@@ -19,6 +19,7 @@ from labeling.domain.vocabulary import LabelSource, Reading
 from radloop.errors import Invalid
 from radloop.imaging import Volume, read_nifti, segment_voxels, write_nifti
 from radloop.references import ObjectRef, SegmentState, SegmentStatus, Split
+from radloop.testing.databases import ONE_ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -167,6 +168,7 @@ def seg(site, ada, a_label) -> bytes:
     return ada.ask("GET", f"/v1/labels/{label}?format=dicom-seg").content
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "spoil, code",
     [
@@ -201,6 +203,7 @@ def shifted(task, mm: float) -> np.ndarray:
     return affine
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "make, fields, code",
     [

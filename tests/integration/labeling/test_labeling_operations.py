@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from radloop.testing.databases import ONE_ENGINE
+
 pytestmark = pytest.mark.integration
 
 SHAPE = [11, 9, 5]
@@ -60,6 +62,7 @@ def test_the_order_of_voxels_is_that_of_a_raw_label(asked):
     assert asked("remove-islands", single).json()["runs"] == [3 + 11 * (5 + 9 * 2), 1]
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "body, error",
     [

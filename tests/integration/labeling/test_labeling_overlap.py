@@ -16,6 +16,7 @@ from pydicom.sr.coding import Code
 
 from radloop.imaging import Volume, bits_of, ras_from_lps, read_nifti, says_segment_bits, write_nifti
 from radloop.references import ObjectRef
+from radloop.testing.databases import ONE_ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -216,6 +217,7 @@ def unnamed(array, task) -> bytes:
     return nib.Nifti1Image(array, ras_from_lps(affine_of(task)), dtype=array.dtype).to_bytes()
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "make, fields, code",
     [

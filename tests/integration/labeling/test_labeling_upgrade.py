@@ -32,8 +32,8 @@ def split_of(number: int) -> str:
     return ("train", "validation", "test")[number % 3]
 
 
-def test_cases_tasks_and_projects_of_an_older_release(database_url) -> None:
-    database = Database(database_url, "labeling")
+def test_cases_tasks_and_projects_of_an_older_release(empty_database_url) -> None:
+    database = Database(empty_database_url, "labeling")
     database.migrate("labeling.adapters.migrations", to="0003")
     old = sa.MetaData()
     old.reflect(database.engine)

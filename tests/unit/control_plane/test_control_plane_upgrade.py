@@ -10,8 +10,8 @@ from radloop.sql import Database
 PACKAGE = "control_plane.adapters.migrations"
 
 
-def test_wishes_of_before_count_as_answered(database_url):
-    database = Database(database_url, "control_plane")
+def test_wishes_of_before_count_as_answered(empty_database_url):
+    database = Database(empty_database_url, "control_plane")
     database.migrate(PACKAGE, to="0002")
     with database.begin() as connection:
         for number, digest in enumerate(("m1", "m2"), start=1):

@@ -9,8 +9,8 @@ from radloop.settings import load
 from radloop.testing import assert_migrations_match
 
 
-def test_migrations_make_the_tables(database_url: str) -> None:
-    assert_migrations_match(database_url, "edge-miner", "edge_miner.adapters.migrations", metadata)
+def test_migrations_make_the_tables(empty_database_url: str) -> None:
+    assert_migrations_match(empty_database_url, "edge-miner", "edge_miner.adapters.migrations", metadata)
 
 
 def test_a_misspelt_setting_stops_the_start() -> None:

@@ -44,8 +44,8 @@ def begin(database):
     return partial(InferenceSqlUnitOfWork, database, WIRE, source="/site-1/inference")
 
 
-def test_migrations_make_the_tables_the_code_reads(database_url):
-    assert_migrations_match(database_url, "inference", "inference.adapters.migrations", METADATA)
+def test_migrations_make_the_tables_the_code_reads(empty_database_url):
+    assert_migrations_match(empty_database_url, "inference", "inference.adapters.migrations", METADATA)
 
 
 def test_rows_there_and_back(begin):

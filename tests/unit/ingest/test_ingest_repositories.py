@@ -66,8 +66,8 @@ def formed(case_id="case-1", study_key="2.25.9"):
     )
 
 
-def test_migrations_make_these_tables(database_url):
-    assert_migrations_match(database_url, "ingest", "ingest.adapters.migrations", METADATA)
+def test_migrations_make_these_tables(empty_database_url):
+    assert_migrations_match(empty_database_url, "ingest", "ingest.adapters.migrations", METADATA)
 
 
 def test_headers_there_and_back(header):
@@ -280,8 +280,8 @@ def test_what_came_before_the_clock_was_set_back_is_due(state):
     assert state.refusals.next_due(100.0, not_after=4999.0) == "2.25.8"
 
 
-def test_refusals_that_were_hurried_before_the_upgrade(database_url):
-    database = Database(database_url, "ingest")
+def test_refusals_that_were_hurried_before_the_upgrade(empty_database_url):
+    database = Database(empty_database_url, "ingest")
     database.migrate("ingest.adapters.migrations", to="0003")
     with database.begin() as connection:
         for number, (said, at) in enumerate([(False, 0.0), (True, 0.0), (False, 5.0)]):

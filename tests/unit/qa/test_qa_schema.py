@@ -4,5 +4,5 @@ from qa.adapters.tables import METADATA
 from radloop.testing import assert_migrations_match
 
 
-def test_migrations_make_the_tables_the_code_knows(database_url):
-    assert_migrations_match(database_url, "qa", "qa.adapters.migrations", METADATA)
+def test_migrations_make_the_tables_the_code_knows(empty_database_url):
+    assert_migrations_match(empty_database_url, "qa", "qa.adapters.migrations", METADATA)

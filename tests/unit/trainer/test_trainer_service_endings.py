@@ -13,6 +13,7 @@ from radloop.messages import Message
 from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split
 from radloop.sql import Database
 from radloop.testing import FakeObjects
+from radloop.testing.databases import ONE_ENGINE
 from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.tables import METADATA
 from trainer.adapters.wire import WIRE
@@ -227,6 +228,7 @@ def test_a_withdrawn_study_leaves_nothing_behind_in_any_order(ready: Site, order
     assert ready.rows() == before | {"withdrawn": [("study-9",)]}
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("order", ORDERS, ids=name)
 @pytest.mark.parametrize("place", range(1, 5))
 def test_a_withdrawn_study_leaves_only_its_dataset_versions_on_a_list(
@@ -246,6 +248,7 @@ def test_a_withdrawn_study_leaves_only_its_dataset_versions_on_a_list(
         assert "case-9" not in {case.case_id for case, _ in uow.labels.labelled(PROJECT)}
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("order", [order[:3] for order in ORDERS if order[3] == withdrawn(9)], ids=name)
 def test_without_a_withdrawal_every_order_ends_alike(ready: Site, order: tuple[Message, ...]) -> None:
     for message in order:

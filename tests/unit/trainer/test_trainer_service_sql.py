@@ -95,8 +95,8 @@ def dataset(digest: str, *numbers: int) -> DatasetVersion:
     return DatasetVersion(digest, "p", items, sources, ObjectRef("trainer/p/datasets/d.json", digest, 5))
 
 
-def test_migrations_make_the_tables(database_url: str) -> None:
-    assert_migrations_match(database_url, "trainer", "trainer.adapters.migrations", METADATA)
+def test_migrations_make_the_tables(empty_database_url: str) -> None:
+    assert_migrations_match(empty_database_url, "trainer", "trainer.adapters.migrations", METADATA)
 
 
 def test_a_misspelt_setting_stops_the_start() -> None:
