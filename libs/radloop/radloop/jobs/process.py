@@ -69,6 +69,13 @@ class ProcessJobs:
             return JobStatus(JobState.RUNNING)
         return JobStatus(JobState.FAILED if (folder / "process.json").exists() else JobState.UNKNOWN)
 
+    def log(self, run_id: str) -> bytes:
+        """Return what the run's jobs wrote, all starts of it."""
+        try:
+            return (self._work_dir / run_id / "log.txt").read_bytes()
+        except FileNotFoundError:
+            return b""
+
     def cancel(self, run_id: str) -> None:
         """End the run's job and everything it started: first politely, then for good."""
         folder = self._work_dir / run_id
