@@ -40,10 +40,10 @@ class SharedSettings(BaseSettings):
     """Most connections to PostgreSQL of one process; one more is the relay's."""
 
     objects_url: str
-    """Object store: file:///<folder>."""
+    """Object store: file:///<folder> or s3://<bucket>[/prefix][?endpoint=...]. Jobs of a cluster need s3."""
 
     jobs_url: str = "process:"
-    """What runs training jobs: process: (this machine)."""
+    """What runs training jobs: process: (this machine) or kubernetes: (Jobs of a cluster; see TRAINER_JOB_*)."""
 
     triton_url: str = "127.0.0.1:8001"
     """Host and port of Triton's gRPC endpoint."""

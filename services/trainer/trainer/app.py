@@ -13,6 +13,7 @@ from trainer.adapters.http import create_router
 from trainer.adapters.job_worker import JobWorker
 from trainer.adapters.policy_worker import PolicyWorker
 from trainer.adapters.references import needed
+from trainer.adapters.run_files import FolderRunFiles, RunFiles, ShelfRunFiles
 from trainer.adapters.sql import TrainerSqlUnitOfWork
 from trainer.adapters.wire import WIRE
 from trainer.domain.messages import LabelApproved, StartRun
@@ -21,6 +22,8 @@ from trainer.handlers import HANDLERS, keep_label, start_run
 from trainer.settings import TrainerSettings
 
 NAME = "trainer"
+_CLUSTER_LOOK_S = 2.0
+"""Shortest pause between two looks at the Jobs of a cluster, whose API server has others to serve, too."""
 
 
 def build(settings: TrainerSettings) -> Service:
@@ -43,8 +46,12 @@ def build(settings: TrainerSettings) -> Service:
         StartRun: partial(start_run, site=shared.site, recipe=recipe, store=objects),
     }
     dispatcher = Dispatcher(handlers, unit_of_work)
-    jobs = open_jobs(shared.jobs_url, shared.work_dir)
-    job_worker = JobWorker(dispatcher, read, jobs, objects, shared.work_dir, settings.max_attempts)
+    jobs = open_jobs(shared.jobs_url, shared.work_dir, settings.job_settings())
+    on_this_machine = shared.jobs_url == "process:"
+    files: RunFiles = (
+        FolderRunFiles(shared.work_dir, objects) if on_this_machine else ShelfRunFiles(objects, shared.objects_url)
+    )
+    job_worker = JobWorker(dispatcher, read, jobs, files, objects, settings.max_attempts)
     policy_worker = PolicyWorker(dispatcher, read)
     return assemble(
         NAME,
@@ -60,6 +67,6 @@ def build(settings: TrainerSettings) -> Service:
         checks={"objects": partial(answers, objects)},
         workers=[
             Worker("policy", policy_worker.step, settings.look_interval_s),
-            Worker("jobs", job_worker.step, settings.look_interval_s),
+            Worker("jobs", job_worker.step, max(settings.look_interval_s, 0 if on_this_machine else _CLUSTER_LOOK_S)),
         ],
     )

@@ -1,20 +1,26 @@
-"""The job worker: what it does about every state of a run and of its job, with the jobs and the results made up."""
+"""The job worker: what it does about every state of a run and of its job, with the jobs and the results made up.
+
+Everything is tried where a run and its job share a folder, and where they share the object store alone.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from radloop.errors import TemporaryError
-from radloop.jobs import JobState, JobStatus
+from radloop.errors import PermanentError, TemporaryError
+from radloop.jobs import JobState, JobStatus, WaitsFor
 from radloop.messages import Message
+from radloop.objects.shelf import Shelf
 from radloop.references import CaseDice, digest_of
 from radloop.testing import FakeObjects
 from trainer.adapters.job_worker import JobWorker
+from trainer.adapters.run_files import FolderRunFiles, RunFiles, ShelfRunFiles
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
 from trainer.domain.model import Run, RunState, bundle_key
 
@@ -24,19 +30,29 @@ EMPTY_PLAN = {"items": [], "serving": None, "threads": 2}
 
 class FakeJobs:
     def __init__(self) -> None:
-        self.states: dict[str, JobState] = {}
+        self.states: dict[str, JobState | JobStatus] = {}
+        self.refusal: Exception | None = None
+        self.ends_at_once = True
         self.started: list[tuple[str, list[str], dict[str, str]]] = []
         self.cancelled: list[str] = []
 
     def start(self, run_id: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        if self.refusal:
+            raise self.refusal
         self.started.append((run_id, list(argv), dict(env)))
         self.states[run_id] = JobState.RUNNING
 
     def status(self, run_id: str) -> JobStatus:
-        return JobStatus(self.states.get(run_id, JobState.UNKNOWN))
+        state = self.states.get(run_id, JobState.UNKNOWN)
+        return state if isinstance(state, JobStatus) else JobStatus(state)
+
+    def log(self, run_id: str) -> bytes:
+        return b"what the job wrote"
 
     def cancel(self, run_id: str) -> None:
         self.cancelled.append(run_id)
+        if self.ends_at_once:
+            self.states[run_id] = JobState.FAILED
 
 
 class FileObjects(FakeObjects):
@@ -54,13 +70,32 @@ class FileObjects(FakeObjects):
 class Bench:
     """A job worker with everything around it made up."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_cluster: bool) -> None:
         self.runs: list[Run] = []
         self.said: list[Message] = []
         self.jobs, self.objects, self.folder = FakeJobs(), FileObjects(folder), folder / "work"
         uow = SimpleNamespace(runs=SimpleNamespace(to_look_after=lambda: list(self.runs)))
         self.refuse: type[Message] | None = None
-        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, self.objects, self.folder, max_attempts=3)
+        self.is_cluster = is_cluster
+        on_disk, in_store = FolderRunFiles(self.folder, self.objects), ShelfRunFiles(self.objects, "s3://bucket")
+        files: RunFiles = in_store if is_cluster else on_disk
+        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, files, self.objects, max_attempts=3)
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(self.objects, "trainer/p/runs/run-1")
+
+    def write(self, name: str, data: bytes) -> None:
+        """Be the job: write a file of the run."""
+        if self.is_cluster:
+            self.shelf.put(name, data)
+        else:
+            (self.folder / "run-1").mkdir(parents=True, exist_ok=True)
+            (self.folder / "run-1" / name).write_bytes(data)
+
+    def remove(self, name: str) -> None:
+        self.shelf.remove(name)
+        (self.folder / "run-1" / name).unlink(missing_ok=True)
 
     def dispatch(self, message: Message) -> list[Message]:
         if type(message) is self.refuse:
@@ -76,20 +111,24 @@ class Bench:
         self.runs.append(run)
         self.jobs.states[run_id] = job
 
-    def result(self, run_id: str = "run-1", **content: Any) -> None:
-        (self.folder / run_id).mkdir(parents=True, exist_ok=True)
-        (self.folder / run_id / "result.json").write_text(json.dumps({"plan_digest": "sha256:plan", **content}))
+    def result(self, **content: Any) -> None:
+        self.write("result.json", json.dumps({"plan_digest": "sha256:plan", **content}).encode())
 
-    def model(self, run_id: str = "run-1", **changes: Any) -> None:
+    def model(self, **changes: Any) -> None:
         rows = {"validation_dice": [], "serving_validation_dice": [], "test_dice": []}
         content = {"outcome": "model", "bundle": "bundle.zip", "duration_s": 3.5, **rows}
-        self.result(run_id, **content | changes)
-        (self.folder / run_id / "bundle.zip").write_bytes(BUNDLE)
+        self.write("bundle.zip", BUNDLE)
+        self.result(**content | changes)
+
+
+@pytest.fixture(params=[False, True], ids=["process", "cluster"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, is_cluster=request.param)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def cluster(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, is_cluster=True)
 
 
 def test_nothing_to_look_after(bench: Bench) -> None:
@@ -105,12 +144,19 @@ def test_a_queued_run_gets_its_job_and_a_task_file(bench: Bench) -> None:
     assert bench.worker.step() is True
     assert bench.said == [NoteStart("run-1")]
     ((run_id, argv, environment),) = bench.jobs.started
-    task_file = bench.folder / "run-1" / "task.json"
-    assert (run_id, argv[1:]) == ("run-1", ["-m", "training_job", str(task_file)])
-    assert environment == {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
-    task = json.loads(task_file.read_text())
-    assert (task["plan"], task["plan_digest"]) == (plan, "sha256:plan")
-    assert task["objects"] == {ref["key"]: str(bench.objects.folder / ref["key"]) for ref in refs}
+    threads = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+    if bench.is_cluster:
+        assert argv == ["python", "-m", "training_job.pod", "trainer/p/runs/run-1"]
+        assert environment == threads | {"RADLOOP_OBJECTS_URL": "s3://bucket"}
+        task = json.loads(bench.shelf.get("task.json") or b"")
+        assert task["objects"] == refs
+    else:
+        task_file = bench.folder / "run-1" / "task.json"
+        assert argv[1:] == ["-m", "training_job", str(task_file)]
+        assert environment == threads
+        task = json.loads(task_file.read_text())
+        assert task["objects"] == {ref["key"]: str(bench.objects.folder / ref["key"]) for ref in refs}
+    assert (run_id, task["plan"], task["plan_digest"]) == ("run-1", plan, "sha256:plan")
 
 
 def test_a_job_that_runs_is_left_alone(bench: Bench) -> None:
@@ -168,8 +214,7 @@ def test_a_failure_that_would_come_again_ends_the_run_at_once(bench, state, plan
 def test_a_job_that_died_is_started_again(bench: Bench, result: str | None, attempts: int) -> None:
     bench.run(RunState.RUNNING, JobState.FAILED, attempts=attempts)
     if result is not None:
-        (bench.folder / "run-1").mkdir(parents=True)
-        (bench.folder / "run-1" / "result.json").write_text(result)
+        bench.write("result.json", result.encode())
     assert bench.worker.step() is True
     assert bench.said == [NoteStart("run-1")] and len(bench.jobs.started) == 1
 
@@ -205,7 +250,7 @@ def test_a_failure_of_another_plan_is_not_this_runs(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda bench: (bench.folder / "run-1" / "bundle.zip").unlink(),
+        lambda bench: bench.remove("bundle.zip"),
         lambda bench: bench.model(validation_dice=[{"case_id": "no such case", "segment": 1, "dice": 0.5}]),
         lambda bench: bench.model(test_dice=[{"case_id": "c"}]),
         lambda bench: bench.model(duration_s="long"),
@@ -221,7 +266,8 @@ def test_a_result_that_cannot_be_read_ends_the_run(bench: Bench, damage) -> None
     assert bench.said == [RecordFailure("run-1", TrainingFailure.JOB_DIED)]
 
 
-def test_a_plan_whose_objects_are_gone_is_no_job(bench: Bench) -> None:
+def test_a_plan_whose_objects_are_gone_is_no_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, is_cluster=False)  # in a cluster the job itself looks, and ends with a bad plan
     gone = {"key": "ingest/gone.nii", "digest": "sha256:0"}
     bench.run(RunState.QUEUED, JobState.UNKNOWN, plan=EMPTY_PLAN | {"items": [{"images": [gone], "label": gone}]})
     assert bench.worker.step() is True
@@ -247,8 +293,65 @@ def test_a_run_in_trouble_does_not_hold_up_the_others(bench: Bench) -> None:
 
 @pytest.mark.parametrize("content", [None, "", '{"step": 1', '{"step": 7, "steps": 9}'])
 def test_progress_is_what_the_job_last_wrote(bench: Bench, content: str | None) -> None:
-    (bench.folder / "run-1").mkdir(parents=True)
+    bench.run(RunState.RUNNING, JobState.RUNNING)
     if content is not None:
-        (bench.folder / "run-1" / "progress.json").write_text(content)
+        bench.write("progress.json", content.encode())
     whole = content is not None and content.endswith("}")
-    assert bench.worker.progress("run-1") == ({"step": 7, "steps": 9} if whole else {})
+    assert bench.worker.progress(bench.runs[0]) == ({"step": 7, "steps": 9} if whole else {})
+
+
+WAITS = JobStatus(JobState.WAITING, None, WaitsFor.MACHINE, "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.")
+
+
+def test_what_a_job_waits_for_is_said_until_it_runs(cluster: Bench) -> None:
+    cluster.run(RunState.QUEUED, JobState.UNKNOWN, attempts=0)
+    assert cluster.worker.step() is True
+    cluster.runs[0] = replace(cluster.runs[0], state=RunState.RUNNING, attempts=1)
+    cluster.jobs.states["run-1"] = WAITS
+    assert cluster.worker.step() is False
+    waiting = {"phase": "waiting", "waits_for": "machine", "detail": WAITS.detail}
+    assert cluster.worker.progress(cluster.runs[0]) == waiting
+    cluster.jobs.states["run-1"] = JobState.RUNNING
+    assert cluster.worker.step() is False
+    assert cluster.worker.progress(cluster.runs[0]) == {}
+
+
+def test_a_job_that_waited_while_we_died_is_found(cluster: Bench) -> None:
+    cluster.run(RunState.QUEUED, JobState.UNKNOWN, attempts=0)
+    cluster.jobs.states["run-1"] = WAITS
+    assert cluster.worker.step() is True
+    assert (cluster.said, cluster.jobs.started) == ([NoteStart("run-1")], [])
+
+
+def test_what_a_cluster_refuses_is_said_and_tried_again(cluster: Bench) -> None:
+    cluster.run(RunState.QUEUED, JobState.UNKNOWN, attempts=0)
+    cluster.jobs.refusal = PermanentError("cluster-refuses-us", do="look at the trainer's Role")
+    with pytest.raises(PermanentError):
+        cluster.worker.step()
+    said = cluster.worker.progress(cluster.runs[0])
+    assert said == {"phase": "waiting", "waits_for": "configuration", "detail": str(cluster.jobs.refusal)}
+    cluster.jobs.refusal = None
+    assert cluster.worker.step() is True and cluster.said == [NoteStart("run-1")]
+
+
+def test_a_cancelled_job_is_given_time_to_end(cluster: Bench) -> None:
+    cluster.run(RunState.CANCELLED, JobState.RUNNING)
+    cluster.write("checkpoints/epoch-1.pt", b"weights")
+    cluster.jobs.ends_at_once = False
+    assert cluster.worker.step() is False and cluster.said == []
+    cluster.jobs.ends_at_once = True
+    assert cluster.worker.step() is True and cluster.said == [NoteJobEnded("run-1")]
+    assert cluster.shelf.names() == []
+
+
+def test_of_a_run_that_ended_the_logs_stay_and_nothing_else(cluster: Bench) -> None:
+    cluster.run(RunState.RUNNING, JobState.FAILED, attempts=1)
+    cluster.write("checkpoints/epoch-1.pt", b"weights")
+    assert cluster.worker.step() is True
+    assert cluster.shelf.names() == ["checkpoints/epoch-1.pt", "log/attempt-1.txt", "task.json"]
+    cluster.runs[0] = replace(cluster.runs[0], attempts=2)
+    cluster.jobs.states["run-1"] = JobState.SUCCEEDED
+    cluster.model()
+    assert cluster.worker.step() is True and isinstance(cluster.said[-1], RecordModel)
+    assert cluster.shelf.names() == ["log/attempt-1.txt", "log/attempt-2.txt"]
+    assert cluster.shelf.get("log/attempt-1.txt") == b"what the job wrote"

@@ -1,7 +1,7 @@
 """Jobs as Kubernetes Jobs, one for each run, in one namespace.
 
 The cluster does what the cluster does best: it finds a machine, replaces a pod that was evicted, ends what takes too long.
-Nothing is remembered here: the Job is found again by its name, its pods by the Job's uid. What a Job looks like stands in
+Nothing is remembered here: the Job is found again by its name, its pods by their label. What a Job looks like stands in
 `radloop.jobs.manifest`, and how its states are read in `radloop.jobs.kubernetes_status`.
 """
 
@@ -19,8 +19,8 @@ from kubernetes.client.exceptions import ApiException
 
 from radloop.errors import PermanentError, RadloopError, Unavailable
 from radloop.jobs.kubernetes_status import has_failed, status_of
-from radloop.jobs.manifest import CONTAINER, JobSettings, job_manifest, job_name
-from radloop.jobs.port import JobState, JobStatus
+from radloop.jobs.manifest import CONTAINER, RUN_LABEL, JobSettings, job_manifest, job_name
+from radloop.jobs.port import JobStatus
 
 _TIMEOUT_S = (5, 30)
 """To connect, and to wait for an answer."""
@@ -70,20 +70,16 @@ class KubernetesJobs:
     def status(self, run_id: str) -> JobStatus:
         """Say where the run's Job stands."""
         with _in_our_words():
-            job = self._job(run_id)
-            if job is None:
-                return JobStatus(JobState.UNKNOWN)
-            return status_of(job, self._pods(job), time.time())
+            return status_of(self._job(run_id), self._pods(run_id), time.time())
 
     def log(self, run_id: str) -> bytes:
         """Return the logs of the Job's pods, oldest first; those of pods that were evicted went with them."""
         with _in_our_words():
-            job = self._job(run_id)
-            pods = self._pods(job) if job is not None else []
-            return b"".join(f"--- pod {pod.metadata.name}\n".encode() + self._log_of(pod) for pod in pods)
+            logs = ((pod.metadata.name, self._log_of(pod)) for pod in self._pods(run_id))
+            return b"".join(f"--- pod {name}\n".encode() + log for name, log in logs)
 
     def cancel(self, run_id: str) -> None:
-        """Delete the run's Job; its pods are ended in the background, with their grace time."""
+        """Delete the run's Job; its pods are ended in the background, with their grace time, and it counts as running until then."""
         with _in_our_words():
             job = self._job(run_id)
             if job is not None:
@@ -94,12 +90,10 @@ class KubernetesJobs:
             lambda: self._batch.read_namespaced_job(job_name(run_id), self._namespace, _request_timeout=_TIMEOUT_S)
         )
 
-    def _pods(self, job: Any) -> list[Any]:
-        """Return the pods of this very Job, oldest first; an earlier Job of the same name may still have some."""
+    def _pods(self, run_id: str) -> list[Any]:
+        """Return the run's pods, oldest first; also those of an earlier Job of it, or of one that was deleted."""
         pods = self._core.list_namespaced_pod(
-            self._namespace,
-            label_selector=f"batch.kubernetes.io/controller-uid={job.metadata.uid}",
-            _request_timeout=_TIMEOUT_S,
+            self._namespace, label_selector=f"{RUN_LABEL}={run_id}", _request_timeout=_TIMEOUT_S
         ).items
         return sorted(pods, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
 

@@ -9,6 +9,7 @@ from radloop.jobs.port import JobState, JobStatus, WaitsFor
 NO_POD_AFTER_S = 20.0
 """A Job that has had no pod for so long is not getting one: a quota or an admission rule refuses it."""
 
+_OF_JOB = "batch.kubernetes.io/controller-uid"
 _ENDED = ("Succeeded", "Failed")
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -24,12 +25,16 @@ def status_of(job: Any, pods: Sequence[Any], now: float) -> JobStatus:
 
     Parameters
     ----------
-    job : kubernetes.client.V1Job
+    job : kubernetes.client.V1Job or None
     pods : sequence of kubernetes.client.V1Pod
-        Of this Job, oldest first.
+        Of the run, oldest first; also those of an earlier Job.
     now : float
         Seconds since 1970.
     """
+    if job is None:
+        living = any(pod.status.phase not in _ENDED for pod in pods)
+        return JobStatus(JobState.RUNNING if living else JobState.UNKNOWN)
+    pods = [pod for pod in pods if (pod.metadata.labels or {}).get(_OF_JOB) == job.metadata.uid]
     if _condition(job.status, "Complete"):
         return JobStatus(JobState.SUCCEEDED, 0)
     if failed := _condition(job.status, "Failed"):

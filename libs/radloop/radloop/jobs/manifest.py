@@ -13,6 +13,7 @@ from radloop.errors import Invalid
 
 NAME_PREFIX = "radloop-run-"
 CONTAINER = "training"
+RUN_LABEL = "radloop.io/run"
 WORK_FOLDER = "/work"
 """The pod's only large writable folder, and its working directory."""
 NEVER_AGAIN = (2, 3, 4)
@@ -24,6 +25,8 @@ ROLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 """All that the trainer's Role must allow, in the namespace of the jobs alone: (API group, resources, verbs)."""
 
 _RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_HOME = {"HOME": "/tmp", "USER": "radloop"}
+"""The user's number has no entry in the image's list of users, and its root folder cannot be written to."""
 _STORE_KEYS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
 """What is taken from the Secret, and whether it may be missing there."""
 
@@ -104,7 +107,7 @@ def job_manifest(run_id: str, argv: Sequence[str], env: Mapping[str, str], setti
         "app.kubernetes.io/name": "training-job",
         "app.kubernetes.io/part-of": "radloop",
         "app.kubernetes.io/managed-by": "trainer",
-        "radloop.io/run": run_id,
+        RUN_LABEL: run_id,
     }
     queue = {"kueue.x-k8s.io/queue-name": settings.queue} if settings.queue else {}
     return {
@@ -178,7 +181,8 @@ def _container(argv: Sequence[str], env: Mapping[str, str], settings: JobSetting
         "imagePullPolicy": "IfNotPresent",
         "command": list(argv),
         "workingDir": WORK_FOLDER,
-        "env": [{"name": name, "value": env[name]} for name in sorted(env)] + _store_keys(settings.store_secret),
+        "env": [{"name": name, "value": value} for name, value in sorted((_HOME | dict(env)).items())]
+        + _store_keys(settings.store_secret),
         "resources": {"requests": {"cpu": settings.cpu, **limits}, "limits": limits},
         "securityContext": {
             "allowPrivilegeEscalation": False,

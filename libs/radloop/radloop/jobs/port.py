@@ -78,5 +78,5 @@ class Jobs(Protocol):
         ...
 
     def cancel(self, run_id: str) -> None:
-        """End the run's job; one that is not running is no error. Afterwards it is failed or unknown."""
+        """End the run's job; one that is not running is no error. Soon it is failed or unknown, and until then it runs."""
         ...

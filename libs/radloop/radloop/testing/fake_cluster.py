@@ -106,8 +106,8 @@ class FakeCluster:
         with self.lock:
             job = self.jobs.pop(name)
             for pod in self._pods_of(job):
-                self._kill(pod, signal.SIGTERM)
-                del self.pods[pod["metadata"]["name"]]
+                if not self._kill(pod, signal.SIGTERM):
+                    del self.pods[pod["metadata"]["name"]]
 
     def evict(self, name: str) -> None:
         """Drain the machine that a Job's pod runs on: the pod is told to end, then marked."""
@@ -120,13 +120,12 @@ class FakeCluster:
         """Return what a pod wrote."""
         return (self.folder / pod / "log").read_bytes()
 
-    def selected(self, uid: str) -> list[Json]:
-        """Return the pods of a Job by its uid."""
-        label = "batch.kubernetes.io/controller-uid"
-        return [pod for pod in list(self.pods.values()) if pod["metadata"]["labels"][label] == uid]
+    def selected(self, label: str, value: str) -> list[Json]:
+        """Return the pods that carry a label with a value."""
+        return [pod for pod in list(self.pods.values()) if pod["metadata"]["labels"].get(label) == value]
 
     def _pods_of(self, job: Json) -> list[Json]:
-        return self.selected(job["metadata"]["uid"])
+        return self.selected("batch.kubernetes.io/controller-uid", job["metadata"]["uid"])
 
     def _make_pod(self, job: Json) -> None:
         template = job["spec"]["template"]
@@ -186,7 +185,8 @@ class FakeCluster:
             pod["status"]["phase"] = "Failed" if code else "Succeeded"
             self._state(pod, {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}})
             if self.jobs.get(job["metadata"]["name"]) is not job:
-                return  # deleted meanwhile
+                self.pods.pop(pod["metadata"]["name"], None)  # deleted meanwhile
+                return
             if not code:
                 self._end(job, "Complete", "CompletionsReached")
                 return
@@ -209,10 +209,13 @@ class FakeCluster:
         container = {"name": pod["spec"]["containers"][0]["name"], "image": "", "imageID": "", "ready": False}
         pod["status"]["containerStatuses"] = [container | {"restartCount": 0, "state": state}]
 
-    def _kill(self, pod: Json, what: signal.Signals) -> None:
+    def _kill(self, pod: Json, what: signal.Signals) -> bool:
+        """Tell a pod's first process alone, as the runtime does; return whether there was one."""
         process = self._processes.get(pod["metadata"]["name"])
-        if process is not None and process.poll() is None:
-            os.kill(process.pid, what)  # as the runtime does: the container's first process alone is told
+        if process is None or process.poll() is not None:
+            return False
+        process.send_signal(what)
+        return True
 
 
 def _action(job: Json, pod: Json, code: int) -> str:
@@ -239,8 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
             case ["apis", "batch", "v1", "namespaces", _, "jobs", name] if name in self.cluster.jobs:
                 self._answer(200, {"apiVersion": "batch/v1", "kind": "Job"} | self.cluster.jobs[name])
             case ["api", "v1", "namespaces", _, "pods"]:
-                label, _, uid = parse_qs(urlsplit(self.path).query)["labelSelector"][0].partition("=")
-                found = self.cluster.selected(uid) if label.endswith("controller-uid") else []
+                label, _, value = parse_qs(urlsplit(self.path).query)["labelSelector"][0].partition("=")
+                found = self.cluster.selected(label, value)
                 self._answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": found})
             case ["api", "v1", "namespaces", _, "pods", name, "log"] if name in self.cluster.pods:
                 if (self.cluster.folder / name / "log").exists():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training_job.errors import TrainingError
 from training_job.plan import read_task
-from training_job.result import describe, write_failure
+from training_job.result import RESULT, describe, is_done, write_failure
 
 
 def main(arguments: list[str]) -> int:
@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
         task = read_task(path)
         plan_digest, output = task.plan_digest, task.output
         output.mkdir(parents=True, exist_ok=True)
+        if is_done(output / RESULT, plan_digest):
+            return 0
         # Torch reads it at import, and importing torch and MONAI takes seconds: a bad plan is told at once.
         os.environ["OMP_NUM_THREADS"] = str(task.plan.threads)
         # Measured on two cores shared with other processes: threads that spin while they wait cost twice the time.

@@ -9,10 +9,13 @@ from training_job.files import write_json
 from training_job.plan import Task
 
 
+RESULT = "result.json"
+
+
 def write_failure(output: Path, plan_digest: str, error: TrainingError) -> None:
     """Write why there is no model."""
     content = {"plan_digest": plan_digest, "outcome": "failed", "reason": error.reason, "detail": str(error)}
-    write_json(output / "result.json", content)
+    write_json(output / RESULT, content)
 
 
 def is_done(result_file: Path, plan_digest: str) -> bool:

@@ -30,7 +30,7 @@ def create_router(
     dispatcher: Dispatcher,
     unit_of_work: Callable[..., AbstractContextManager[Any]],
     objects: Objects,
-    progress: Callable[[str], dict[str, Any]],
+    progress: Callable[[Run], dict[str, Any]],
     work_dir: Path,
 ) -> APIRouter:
     """Make the endpoints.
@@ -42,7 +42,7 @@ def create_router(
     objects
         For exports.
     progress
-        What a run's job last wrote, by run id.
+        What a run's job last wrote, or what it waits for.
     work_dir
         Folder an export is written to before it is sent.
     """
@@ -75,14 +75,14 @@ def create_router(
             asked = project_id or EVERY_PROJECT
             with_membership(uow, principal, asked).require(asked, *OVERSEERS)
             runs = uow.runs.of_project(project_id)
-        return {"runs": [_run(run, progress(run.run_id)) for run in runs]}
+        return {"runs": [_run(run, progress(run)) for run in runs]}
 
     @router.get("/runs/{run_id}")
     def get_run(principal: Caller, run_id: str) -> dict[str, Any]:
         """Return a run with its progress."""
         with unit_of_work(read_only=True) as uow:
             run = visible_run(uow, principal, run_id, *OVERSEERS)
-        return _run(run, progress(run.run_id))
+        return _run(run, progress(run))
 
     @router.post("/runs/{run_id}/cancel")
     def cancel(principal: Caller, run_id: str) -> dict[str, Any]:

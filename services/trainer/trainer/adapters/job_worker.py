@@ -1,32 +1,27 @@
-"""Starts, watches and ends the jobs of runs. Everything it knows stands in the database and in the run's folder, so a
-restarted trainer goes on where it was: a job that is running is found by its run's id, one that ended is read.
+"""Starts, watches and ends the jobs of runs. Everything it must know stands in the database and where a run and its job meet
+(`run_files.py`), so a restarted trainer goes on where it was: a job that is running is found by its run's id, one that ended is read.
 """
 
 import json
-import shutil
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from radloop.dispatch import Dispatcher
 from radloop.errors import PermanentError
-from radloop.jobs import Jobs, JobState
+from radloop.jobs import Jobs, JobState, JobStatus, WaitsFor
 from radloop.objects import Objects
-from radloop.references import CaseDice, ObjectRef, digest_of
+from radloop.references import CaseDice, digest_of
 from radloop.telemetry import logger
+from trainer.adapters.run_files import RunFiles
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
-from trainer.domain.model import Run, RunState, bundle_key
+from trainer.domain.model import ACTIVE, Run, RunState, bundle_key
 
 log = logger(__name__)
 
 _REASONS = {"bad-plan": TrainingFailure.BAD_PLAN, "diverged": TrainingFailure.DIVERGED}
-
-
-_HELD = "objects"
-"""Folder of a run with the copies its job reads, where the object store is not on this machine."""
+_IS_ON = (JobState.WAITING, JobState.RUNNING)
 
 
 class JobWorker:
@@ -36,10 +31,10 @@ class JobWorker:
     ----------
     dispatcher, read
         Commands, and a read-only unit of work.
-    jobs, objects
-        What runs programs, and where volumes, labels and bundles are.
-    work_dir
-        Folder with one folder for each run.
+    jobs, files
+        What runs programs, and where a run and its job meet.
+    objects
+        Where bundles go.
     max_attempts
         How often a job that died is started at most.
     """
@@ -49,12 +44,14 @@ class JobWorker:
         dispatcher: Dispatcher,
         read: Callable[[], AbstractContextManager[Any]],
         jobs: Jobs,
+        files: RunFiles,
         objects: Objects,
-        work_dir: Path,
         max_attempts: int,
     ) -> None:
-        self._dispatcher, self._read, self._jobs, self._objects = dispatcher, read, jobs, objects
-        self._work_dir, self._max_attempts = work_dir.resolve(), max_attempts
+        self._dispatcher, self._read, self._jobs = dispatcher, read, jobs
+        self._files, self._objects, self._max_attempts = files, objects, max_attempts
+        self._waits: dict[str, JobStatus] = {}
+        """Jobs that do not run yet, by run; for people only, and known again after the next look."""
 
     def step(self) -> bool:
         """Look after each run once; return whether anything changed.
@@ -73,21 +70,29 @@ class JobWorker:
             raise errors[0]
         return changed
 
-    def progress(self, run_id: str) -> dict[str, Any]:
-        """Return what the run's job last wrote about its progress, ``{}`` before it has."""
-        try:
-            return json.loads((self._work_dir / run_id / "progress.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
+    def progress(self, run: Run) -> dict[str, Any]:
+        """Return what the run's job last wrote about its progress, ``{}`` before it has.
+
+        While the job waits for a machine, the phase is ``waiting``, ``waits_for`` says for what (`WaitsFor`), and ``detail`` is the
+        engine's word on it.
+        """
+        content: dict[str, Any] = _json(self._files.read(run, "progress.json"))
+        waits = self._waits.get(run.run_id)
+        if waits is not None and waits.waits_for is not None and run.state in ACTIVE:
+            content |= {"phase": "waiting", "waits_for": waits.waits_for.value, "detail": waits.detail}
+        return content
 
     def _look_after(self, run: Run) -> bool:
         if run.state is RunState.CANCELLED:
             self._jobs.cancel(run.run_id)
-            self._release(run)
+            if self._jobs.status(run.run_id).state in _IS_ON:  # it is given time to end
+                return False
+            self._end(run)
             self._dispatcher.dispatch(NoteJobEnded(run.run_id))
             return True
         status = self._jobs.status(run.run_id)
-        if status.state is JobState.RUNNING:
+        self._note_wait(run, status)
+        if status.state in _IS_ON:
             if run.state is RunState.QUEUED:  # started, and we died before we could note it
                 self._dispatcher.dispatch(NoteStart(run.run_id))
                 return True
@@ -97,75 +102,69 @@ class JobWorker:
                 self._dispatcher.dispatch(NoteStart(run.run_id))
             return self._take_model(run)
         if status.state is JobState.FAILED:
+            self._files.keep_log(run, self._jobs.log(run.run_id))
             result = self._result(run)
             if result.get("reason") in _REASONS:
                 log.warning("training failed", run=run.run_id, reason=result["reason"], detail=result.get("detail", ""))
                 return self._fail(run, _REASONS[result["reason"]])
             if run.attempts >= self._max_attempts:
                 return self._fail(run, TrainingFailure.JOB_DIED)
-            log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts)
+            log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts, why=status.detail)
         return self._start(run)
 
+    def _note_wait(self, run: Run, status: JobStatus) -> None:
+        """Remember what a job waits for, and log it once each time that changes."""
+        before = self._waits.pop(run.run_id, None)
+        if status.state is not JobState.WAITING:
+            return
+        self._waits[run.run_id] = status
+        if status != before and status.waits_for is not WaitsFor.START:
+            log.warning("training job waits", run=run.run_id, waits_for=status.waits_for, detail=status.detail)
+
     def _start(self, run: Run) -> bool:
-        plan = json.loads(run.plan)
-        folder = self._work_dir / run.run_id
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            places = self._places(plan, folder / _HELD)
+            argv, environment = self._files.offer(run)
         except PermanentError as error:
             log.error("an object the plan names is gone or damaged", run=run.run_id, reason=error.code)
             return self._fail(run, TrainingFailure.BAD_PLAN)
-        task = {"plan": plan, "plan_digest": run.plan_digest, "objects": places, "output": "."}
-        unfinished = folder / "task.json.new"
-        unfinished.write_text(json.dumps(task))
-        unfinished.rename(folder / "task.json")
-        threads = str(plan["threads"])
-        self._jobs.start(
-            run.run_id,
-            [sys.executable, "-m", "training_job", str(folder / "task.json")],
-            # Threads that spin while they wait take the cores from the services: a step beside them took ten times as long.
-            {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"},
-        )
+        threads = str(json.loads(run.plan)["threads"])
+        # Threads that spin while they wait take the cores from the services: a step beside them took ten times as long.
+        environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+        try:
+            self._jobs.start(run.run_id, argv, environment)
+        except PermanentError as error:  # somebody must mend something; until then people see what
+            self._waits[run.run_id] = JobStatus(JobState.WAITING, None, WaitsFor.CONFIGURATION, str(error))
+            raise
         self._dispatcher.dispatch(NoteStart(run.run_id))
         return True
 
     def _fail(self, run: Run, reason: TrainingFailure) -> bool:
-        self._release(run)
         self._dispatcher.dispatch(RecordFailure(run.run_id, reason))
+        self._end(run)
         return True
 
-    def _release(self, run: Run) -> None:
-        """Let the copies of images go that were held for a job which has ended."""
-        shutil.rmtree(self._work_dir / run.run_id / _HELD, ignore_errors=True)
-
-    def _places(self, plan: dict[str, Any], hold: Path) -> dict[str, str]:
-        references = [ref for item in plan["items"] for ref in (*item["images"], item["label"])]
-        if plan["serving"]:
-            references.append(plan["serving"])
-        return {
-            ref["key"]: str(self._objects.path(ObjectRef(ref["key"], ref["digest"], 0), hold)) for ref in references
-        }
+    def _end(self, run: Run) -> None:
+        self._waits.pop(run.run_id, None)
+        self._files.release(run)
 
     def _result(self, run: Run) -> dict[str, Any]:
         """Return what the job said at its end, ``{}`` when that is nothing about this plan."""
-        try:
-            result = json.loads((self._work_dir / run.run_id / "result.json").read_text())
-            # A plan the job could not even read has no digest there.
-            return result if result["plan_digest"] in ("", run.plan_digest) else {}
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {}
+        result = _json(self._files.read(run, "result.json"))
+        # A plan the job could not even read has no digest there.
+        return result if result.get("plan_digest") in ("", run.plan_digest) else {}
 
     def _take_model(self, run: Run) -> bool:
+        self._files.keep_log(run, self._jobs.log(run.run_id))
         result = self._result(run)
         try:
             data, record = self._model_of(run, result)
-        except (FileNotFoundError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             # Trying again would read the same: the run ends, or its project would wait for it for ever.
             log.warning("training job ended without a model of this plan", run=run.run_id)
             return self._fail(run, TrainingFailure.JOB_DIED)
         bundle = self._objects.put(bundle_key(run.project_id, digest_of(data)), data)
-        self._release(run)
         self._dispatcher.dispatch(record(bundle=bundle))
+        self._end(run)
         return True
 
     def _model_of(self, run: Run, result: dict[str, Any]) -> tuple[bytes, Callable[..., RecordModel]]:
@@ -181,7 +180,19 @@ class JobWorker:
             test_dice=_dice(result["test_dice"], patients),
             duration_s=float(result["duration_s"]),
         )
-        return (self._work_dir / run.run_id / result["bundle"]).read_bytes(), record
+        data = self._files.read(run, result["bundle"])
+        if data is None:
+            raise ValueError("no bundle")
+        return data, record
+
+
+def _json(data: bytes | None) -> dict[str, Any]:
+    """Return a JSON object; ``{}`` when there is none, or it is cut short."""
+    try:
+        content = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _dice(rows: list[dict[str, Any]], patients: dict[str, str]) -> tuple[CaseDice, ...]:

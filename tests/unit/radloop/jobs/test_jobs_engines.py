@@ -7,7 +7,7 @@ import pytest
 from radloop.errors import PermanentError
 from radloop.jobs import Jobs, JobSettings, JobState, open_jobs
 from radloop.testing.fake_cluster import FakeCluster
-from radloop.testing.jobs_contract import JobsContract, python
+from radloop.testing.jobs_contract import JobsContract, python, until
 
 
 class TestProcessJobs(JobsContract):
@@ -29,7 +29,7 @@ class TestKubernetesJobs(JobsContract):
     def test_a_cancelled_job_is_forgotten(self, jobs: Jobs) -> None:
         jobs.start("r", python("import time; time.sleep(60)"), {})
         jobs.cancel("r")
-        assert jobs.status("r").state is JobState.UNKNOWN
+        assert until(jobs, "r", JobState.UNKNOWN)
 
 
 def test_an_engine_nobody_has_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_one_that_no_machine_fits_says_so_in_the_schedulers_words(cluster: FakeC
     jobs.start("r", FOR_EVER, {})  # it waits: a second start changes nothing
     assert len(cluster.jobs) == len(cluster.pods) == 1
     jobs.cancel("r")
-    assert not cluster.pods
+    assert jobs.status("r").state is JobState.UNKNOWN and not cluster.pods
 
 
 def test_an_image_that_is_not_to_be_had(cluster: FakeCluster, jobs: KubernetesJobs) -> None:
@@ -114,6 +114,17 @@ def test_pods_of_an_earlier_job_of_the_name_do_not_count(cluster: FakeCluster, j
     earlier["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "of-another"
     earlier["status"]["phase"] = "Running"
     assert jobs.status("r").state is JobState.WAITING
+
+
+def test_one_that_was_cancelled_runs_until_its_pod_has_ended(cluster: FakeCluster, jobs: KubernetesJobs) -> None:
+    slow = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), sys.exit(1)))"
+    jobs.start("r", python(f"{slow}; print('begun', flush=True); time.sleep(60)"), {})
+    deadline = time.monotonic() + LIMIT_S
+    while b"begun" not in jobs.log("r"):
+        assert time.monotonic() < deadline
+    jobs.cancel("r")
+    assert not cluster.jobs and jobs.status("r").state is JobState.RUNNING
+    assert until(jobs, "r", JobState.UNKNOWN)
 
 
 def test_it_asks_for_nothing_but_what_the_role_allows(cluster: FakeCluster, jobs: KubernetesJobs) -> None:
