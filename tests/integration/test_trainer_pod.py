@@ -55,7 +55,7 @@ class Run:
 
 @pytest.mark.timeout(900)
 def test_killed_and_evicted_and_still_the_same_bits(tmp_path: Path, objects_url: str) -> None:
-    undisturbed = write_task(tmp_path / "undisturbed", steps=8, epoch_steps=1)
+    undisturbed = write_task(tmp_path / "undisturbed", steps=8, epoch_steps=1, threads=1)
     subprocess.run(command(undisturbed), check=True, timeout=LIMIT_S)
     run = Run(tmp_path, undisturbed, objects_url)
 

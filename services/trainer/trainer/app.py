@@ -39,6 +39,7 @@ def build(settings: TrainerSettings) -> Service:
         initial_learning_rate=settings.initial_learning_rate,
         update_learning_rate=settings.update_learning_rate,
         threads=settings.threads,
+        processes=settings.processes,
     )
     handlers = {
         **HANDLERS,
@@ -51,7 +52,7 @@ def build(settings: TrainerSettings) -> Service:
     files: RunFiles = (
         FolderRunFiles(shared.work_dir, objects) if on_this_machine else ShelfRunFiles(objects, shared.objects_url)
     )
-    job_worker = JobWorker(dispatcher, read, jobs, files, objects, settings.max_attempts)
+    job_worker = JobWorker(dispatcher, read, jobs, files, objects, settings.max_attempts, settings.max_jobs)
     policy_worker = PolicyWorker(dispatcher, read)
     return assemble(
         NAME,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from radloop.jobs import JobSettings
 from radloop.settings import ServiceSettings, settings_config
@@ -31,8 +31,11 @@ class TrainerSettings(ServiceSettings):
     max_attempts: int = Field(default=3, ge=1)
     """How often the job of a run is started at most; it resumes from its checkpoint."""
 
+    max_jobs: int = Field(default=0, ge=0)
+    """How many jobs may be on at a time, over all projects, the others wait their turn; 0 for any number. A project has one."""
+
     processes: int = Field(default=1, ge=1, le=64)
-    """Processes of one training, each with a part of every batch and, where there are GPUs, one of its own. Part of the plan."""
+    """Processes of one training, each with an even part of every batch and, where there are GPUs, one of its own. Part of the plan."""
 
     look_interval_s: float = Field(default=0.3, gt=0)
     """Pause between two looks at policies and jobs; seconds."""
@@ -93,6 +96,13 @@ class TrainerSettings(ServiceSettings):
 
     job_store_secret: str = ""
     """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN: the only one a pod gets."""
+
+    @field_validator("processes")
+    @classmethod
+    def _share_batches_evenly(cls, processes: int, info: ValidationInfo) -> int:
+        if info.data.get("batch_size", processes) % processes:
+            raise ValueError("a divisor of TRAINER_BATCH_SIZE")
+        return processes
 
     def job_settings(self) -> JobSettings:
         """Return what the engine of jobs needs."""

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from radloop.errors import PermanentError, TemporaryError
 from radloop.jobs import JobState, JobStatus, WaitsFor
@@ -70,7 +71,7 @@ class FileObjects(FakeObjects):
 class Bench:
     """A job worker with everything around it made up."""
 
-    def __init__(self, folder: Path, *, is_cluster: bool) -> None:
+    def __init__(self, folder: Path, *, is_cluster: bool, max_jobs: int = 0) -> None:
         self.runs: list[Run] = []
         self.said: list[Message] = []
         self.jobs, self.objects, self.folder = FakeJobs(), FileObjects(folder), folder / "work"
@@ -79,7 +80,7 @@ class Bench:
         self.is_cluster = is_cluster
         on_disk, in_store = FolderRunFiles(self.folder, self.objects), ShelfRunFiles(self.objects, "s3://bucket")
         files: RunFiles = in_store if is_cluster else on_disk
-        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, files, self.objects, max_attempts=3)
+        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, files, self.objects, 3, max_jobs)
 
     @property
     def shelf(self) -> Shelf:
@@ -355,3 +356,34 @@ def test_of_a_run_that_ended_the_logs_stay_and_nothing_else(cluster: Bench) -> N
     assert cluster.worker.step() is True and isinstance(cluster.said[-1], RecordModel)
     assert cluster.shelf.names() == ["log/attempt-1.txt", "log/attempt-2.txt"]
     assert cluster.shelf.get("log/attempt-1.txt") == b"what the job wrote"
+
+
+def test_projects_wait_their_turn_where_only_so_many_jobs_may_be_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, is_cluster=False, max_jobs=1)
+    for number, project_id in ((3, "p"), (1, "q"), (2, "r")):
+        bench.run(RunState.QUEUED, JobState.UNKNOWN, attempts=0, run_id=f"run-{project_id}")
+        bench.runs[-1] = replace(bench.runs[-1], project_id=project_id, run_number=number)
+    for turn in ("run-q", "run-r", "run-p"):
+        bench.worker.step()
+        assert [run_id for run_id, _, _ in bench.jobs.started][-1] == turn
+        at = next(at for at, run in enumerate(bench.runs) if run.run_id == turn)
+        bench.runs[at] = replace(bench.runs[at], state=RunState.RUNNING, attempts=1)
+        before = len(bench.jobs.started)
+        assert bench.worker.step() is False and len(bench.jobs.started) == before
+        del bench.runs[at]  # it has ended
+
+
+def test_operators_see_how_far_a_job_is(bench: Bench) -> None:
+    bench.run(RunState.RUNNING, JobState.RUNNING)
+    bench.write("progress.json", b'{"step": 3, "steps": 12, "loss": 0.5}')
+    bench.worker.step()
+    assert REGISTRY.get_sample_value("radloop_trainer_progress_ratio", {"project": "p"}) == 0.25
+    assert REGISTRY.get_sample_value("radloop_trainer_loss", {"project": "p"}) == 0.5
+    bench.jobs.states["run-1"] = WAITS
+    bench.worker.step()
+    assert REGISTRY.get_sample_value("radloop_trainer_jobs_waiting", {"waits_for": "machine"}) == 1
+    bench.jobs.states["run-1"] = JobState.SUCCEEDED
+    bench.model()
+    bench.worker.step()
+    assert REGISTRY.get_sample_value("radloop_trainer_jobs_waiting", {"waits_for": "machine"}) == 0
+    assert REGISTRY.get_sample_value("radloop_trainer_progress_ratio", {"project": "p"}) is None

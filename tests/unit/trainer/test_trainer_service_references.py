@@ -45,3 +45,8 @@ def test_nothing_of_a_project_goes_while_it_trains(uow):
     other = bundle_key("q", "sha256:m3")
     uow.connection.execute(run("two", RunState.RUNNING, "", "q"))
     assert needed(uow, [ORPHAN, other]) == {other}
+
+
+def test_of_a_run_that_ended_the_logs_are_needed(uow):
+    log = "trainer/p/runs/one/log/attempt-1.txt/00000001-ab"
+    assert needed(uow, [log, "trainer/p/runs/one/checkpoints/epoch-1.pt/00000001-ab"]) == {log}

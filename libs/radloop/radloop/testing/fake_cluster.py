@@ -7,9 +7,9 @@ a real one does the same is shown elsewhere (tests/cluster).
 
 import itertools
 import json
-import os
 import signal
 import subprocess
+import sys
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 Json = dict[str, Any]
 
 NAMESPACE = "radloop"
+_PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 UNSCHEDULABLE = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
 
 
@@ -156,7 +157,7 @@ class FakeCluster:
             process = subprocess.Popen(
                 container["command"],
                 cwd=folder,
-                env={"PATH": os.environ["PATH"], "TMPDIR": str(folder)} | self._environment(container),
+                env={"PATH": _PATH, "TMPDIR": str(folder)} | self._environment(container),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

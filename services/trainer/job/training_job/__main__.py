@@ -12,6 +12,7 @@ from pathlib import Path
 
 from training_job.errors import TrainingError
 from training_job.plan import read_task
+from training_job.processes import is_one_of_several, rank, run_together
 from training_job.result import RESULT, describe, is_done, write_failure
 
 
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
         output.mkdir(parents=True, exist_ok=True)
         if is_done(output / RESULT, plan_digest):
             return 0
+        if task.plan.processes > 1 and not is_one_of_several():
+            return run_together(task.plan.processes, path, output)
         # Torch reads it at import, and importing torch and MONAI takes seconds: a bad plan is told at once.
         os.environ["OMP_NUM_THREADS"] = str(task.plan.threads)
         # Measured on two cores shared with other processes: threads that spin while they wait cost twice the time.
@@ -37,11 +40,13 @@ def main(arguments: list[str]) -> int:
         from training_job.job import run
 
         torch.set_num_threads(task.plan.threads)
-        print(json.dumps(describe(task)), flush=True)
+        if rank() == 0:
+            print(json.dumps(describe(task)), flush=True)
         run(task)
     except TrainingError as error:
-        write_failure(output, plan_digest, error)
-        print(str(error), file=sys.stderr)
+        if rank() == 0:
+            write_failure(output, plan_digest, error)
+            print(str(error), file=sys.stderr)
         return error.exit_code
     # What nobody foresaw may quote the data in its text; the log gets its kind and its places.
     except Exception as error:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bundle_runner.bundle import Bundle, open_bundle
 from bundle_runner.errors import BundleError, NotFinite, ProgramRaised, UnsuitableImage
 from bundle_runner.output import discarded_output
@@ -20,7 +22,13 @@ from training_job.errors import BadPlan
 Rows = list[dict[str, Any]]
 
 
-def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], done: Callable[[], None]) -> Rows:
+def evaluate(
+    bundle_file: Path,
+    cases: Iterable[Case],
+    values: Iterable[int],
+    done: Callable[[], None],
+    device: torch.device | str = "cpu",
+) -> Rows:
     """Measure a bundle.
 
     Parameters
@@ -32,6 +40,8 @@ def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], do
         Segments to measure; those nobody looked for in a case are left out there.
     done : callable
         Called after each case.
+    device : torch.device or str
+        Where to predict.
 
     Returns
     -------
@@ -47,7 +57,7 @@ def evaluate(bundle_file: Path, cases: Iterable[Case], values: Iterable[int], do
     bundle: Bundle | None = None
     try:
         with discarded_output():
-            bundle = open_bundle(bundle_file)
+            bundle = open_bundle(bundle_file, device)
         for case in cases:
             with discarded_output():
                 settings = PredictionSettings(segment_bits=case.label.dtype == SEGMENT_BITS)

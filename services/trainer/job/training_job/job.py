@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from bundle_runner.processor import fast_bf16
 from training_job.bundle import pack
 from training_job.cases import Case, prepare, read_case
 from training_job.checkpoints import Checkpoints
@@ -18,6 +17,7 @@ from training_job.network import build, network_definition
 from training_job.plan import Task
 from training_job.progress import Progress
 from training_job.result import is_done
+from training_job.team import join, leave, uses_bf16
 from training_job.training import Training, epochs_of
 
 
@@ -35,9 +35,11 @@ def run(task: Task) -> None:
     if is_done(result_file, task.plan_digest):
         return
     plan = task.plan
+    team = join(plan, task.output)
     torch.manual_seed(plan.seed)
-    torch.use_deterministic_algorithms(True)
-    progress = Progress.begin(task.output / "progress.json", plan.steps, epochs_of(plan))
+    # The promise of the same bits is the CPU's: on a GPU some operations have no deterministic form.
+    torch.use_deterministic_algorithms(True, warn_only=team.device.type != "cpu")
+    progress = Progress.begin(task.output / "progress.json", plan.steps, epochs_of(plan), is_writer=team.is_writer)
     progress.say("loading", 0, 0, None, now=True)
 
     cases = {item.case_id: read_case(item, task) for item in plan.items}
@@ -51,14 +53,17 @@ def run(task: Task) -> None:
     if plan.warm_start:
         _start_from(network, task)
     checkpoints = Checkpoints(task.output / "checkpoints", task.plan_digest)
-    chosen, losses = Training(plan, samples, inner, network, checkpoints, progress).run()
+    chosen, losses = Training(plan, samples, inner, network, checkpoints, progress, team).run()
+    leave(team)
+    if not team.is_writer:
+        return
     members = [checkpoints.weights(epoch) for epoch in chosen]
     # The window is the patch: instance normalisation that sees more than in training costs two points of Dice, measured.
     bundle = pack(plan, task.plan_digest, channels=channels, window=plan.patch, members=members)
     bundle_file = task.output / "bundle.zip"
     write_whole(bundle_file, bundle)
 
-    rows = _measure(task, bundle_file, cases, progress, losses[-1])
+    rows = _measure(task, bundle_file, cases, progress, losses[-1], team.device)
     result = {
         "plan_digest": task.plan_digest,
         "outcome": "model",
@@ -67,7 +72,7 @@ def run(task: Task) -> None:
         **rows,
         "chosen_epochs": chosen,
         "losses": losses,
-        "precision": "bf16" if fast_bf16() else "fp32",
+        "precision": "bf16" if uses_bf16(team.device) else "fp32",
         "duration_s": time.time() - progress.started_at,
     }
     progress.say("done", plan.steps, epochs_of(plan), losses[-1], now=True)
@@ -93,7 +98,9 @@ def _start_from(network: torch.nn.Module, task: Task) -> None:
         raise BadPlan(f"the weights to start from do not fit: {type(error).__name__}") from error
 
 
-def _measure(task: Task, bundle_file: Path, cases: dict[str, Case], progress: Progress, loss: float) -> dict[str, Rows]:
+def _measure(
+    task: Task, bundle_file: Path, cases: dict[str, Case], progress: Progress, loss: float, device: torch.device
+) -> dict[str, Rows]:
     """Measure the new model on validation and test, the serving one on validation."""
     plan = task.plan
     values = sorted(plan.segments)
@@ -107,9 +114,9 @@ def _measure(task: Task, bundle_file: Path, cases: dict[str, Case], progress: Pr
     if plan.serving is not None:
         serving_file = task.output / "serving.zip"
         write_whole(serving_file, task.read(plan.serving))
-        serving = evaluate(serving_file, validation, values, done)
+        serving = evaluate(serving_file, validation, values, done, device)
     return {
-        "validation_dice": evaluate(bundle_file, validation, values, done),
+        "validation_dice": evaluate(bundle_file, validation, values, done, device),
         "serving_validation_dice": serving,
-        "test_dice": evaluate(bundle_file, test, values, done),
+        "test_dice": evaluate(bundle_file, test, values, done, device),
     }

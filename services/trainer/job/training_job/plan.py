@@ -83,6 +83,8 @@ class Plan:
     """Train patients held out to choose among checkpoints; empty: the last ones are taken."""
     threads: int
     """Part of the plan because sums are split over threads, and so their last bits."""
+    processes: int = 1
+    """How many train together, each on its part of every batch; part of the plan for the same reason."""
 
     @property
     def outputs(self) -> int:
@@ -176,6 +178,7 @@ def _plan(raw: Mapping[str, Any]) -> Plan:
         members=int(raw["members"]),
         inner_patients=tuple(str(patient) for patient in raw["inner_patients"]),
         threads=int(raw["threads"]),
+        processes=int(raw.get("processes", 1)),  # left out where one trains: such plans keep their digests
     )
 
 
@@ -210,6 +213,7 @@ def _check(plan: Plan) -> None:
         (plan.steps > 0 and plan.epoch_steps > 0 and plan.batch_size > 0, "steps and batch size above 0"),
         (plan.learning_rate > 0, "a learning rate above 0"),
         (plan.members > 0 and plan.threads > 0, "members and threads above 0"),
+        (plan.processes > 0 and plan.batch_size % plan.processes == 0, "a batch that its processes can share evenly"),
         (
             len(plan.patch) == 3 and all(size >= 16 and size % 8 == 0 for size in plan.patch),
             "a patch of multiples of 8",

@@ -21,18 +21,21 @@ class Progress:
         Of the whole run.
     started_at : float
         Seconds since 1970 of the job's first start; kept over restarts.
+    is_writer : bool
+        False in all but one of several processes: they say nothing.
     """
 
     path: Path
     steps: int
     epochs: int
     started_at: float = field(default_factory=time.time)
+    is_writer: bool = True
     _written_at: float = 0.0
 
     @classmethod
-    def begin(cls, path: Path, steps: int, epochs: int) -> "Progress":
+    def begin(cls, path: Path, steps: int, epochs: int, *, is_writer: bool = True) -> "Progress":
         """Continue the progress file of a job that was killed, or begin one."""
-        progress = cls(path, steps, epochs)
+        progress = cls(path, steps, epochs, is_writer=is_writer)
         try:
             progress.started_at = float(json.loads(path.read_bytes())["started_at"])
         except FileNotFoundError:
@@ -41,7 +44,7 @@ class Progress:
 
     def say(self, phase: str, step: int, epoch: int, loss: float | None, *, now: bool = False) -> None:
         """Write where the job is; unless `now`, only when the last time is long enough ago."""
-        if not now and time.monotonic() - self._written_at < INTERVAL_S:
+        if not self.is_writer or (not now and time.monotonic() - self._written_at < INTERVAL_S):
             return
         self._written_at = time.monotonic()
         content = {

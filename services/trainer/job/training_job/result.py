@@ -8,7 +8,6 @@ from training_job.errors import TrainingError
 from training_job.files import write_json
 from training_job.plan import Task
 
-
 RESULT = "result.json"
 
 

@@ -32,6 +32,6 @@ def epoch_order(weights: Sequence[float], draws: int, seed: int, epoch: int) -> 
     return rng.permutation(chosen)
 
 
-def step_rng(seed: int, step: int) -> np.random.Generator:
-    """Return the generator of one step's augmentation."""
-    return np.random.default_rng([seed, step, 1])
+def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """Return the generator of one step's augmentation; each of several processes that train together has its own."""
+    return np.random.default_rng([seed, step, 1 + rank])

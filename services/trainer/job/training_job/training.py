@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
 
-from bundle_runner.processor import fast_bf16
 from training_job.augmentation import DEFAULT_RANGES, EDGE_CASE_FACTOR, random_view
 from training_job.cases import Sample
 from training_job.checkpoints import Checkpoint, Checkpoints, best_epochs
@@ -20,6 +19,7 @@ from training_job.loss import dice_binary_cross_entropy, dice_cross_entropy
 from training_job.plan import Plan
 from training_job.progress import Progress
 from training_job.sampling import epoch_order, step_rng
+from training_job.team import Team, uses_bf16
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
@@ -58,6 +58,8 @@ class Training:
         With the weights the run begins from.
     checkpoints : Checkpoints
     progress : Progress
+    team : Team
+        The processes that train together; all are given the same of everything else.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Training:
         network: torch.nn.Module,
         checkpoints: Checkpoints,
         progress: Progress,
+        team: Team,
     ) -> None:
         self._plan, self._samples, self._inner = plan, samples, inner
-        self._network, self._checkpoints, self._progress = network, checkpoints, progress
+        self._network, self._checkpoints, self._progress, self._team = network, checkpoints, progress, team
+        self._joined = team.joined(network)
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=WEIGHT_DECAY)
-        self._bf16 = fast_bf16()
+        self._bf16 = uses_bf16(team.device)
 
     def run(self) -> tuple[list[int], list[float]]:
         """Train to the end, from the newest checkpoint if there is one.
@@ -94,9 +98,12 @@ class Training:
             self._network.load_state_dict(found.network)
             self._optimizer.load_state_dict(found.optimizer)
             scores, losses = found.scores, found.losses
+        self._team.wait_for_all()  # before the first of them writes another checkpoint
         first = len(losses)
         for epoch in range(first, epochs):
             losses.append(self._epoch(epoch))
+            if not self._team.is_writer:
+                continue
             if self._inner:
                 scores[epoch + 1] = self._inner_score()
             done = range(1, epoch + 2)
@@ -123,15 +130,17 @@ class Training:
         return total / (end - begin)
 
     def _step(self, step: int, indices: np.ndarray) -> float:
-        rng = step_rng(self._plan.seed, step)
+        rng = step_rng(self._plan.seed, step, self._team.rank)
+        indices = indices[self._team.part_of(len(indices))]
         views = [self._view(self._samples[index], rng) for index in indices]
-        images = torch.stack([image for image, _ in views])
-        labels = torch.stack([label for _, label in views])
-        known = torch.stack([self._samples[index].known for index in indices])
+        device = self._team.device
+        images = torch.stack([image for image, _ in views]).to(device)
+        labels = torch.stack([label for _, label in views]).to(device)
+        known = torch.stack([self._samples[index].known for index in indices]).to(device)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step, self._plan)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-            logits = self._network(images)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+            logits = self._joined(images)
         if self._plan.overlapping_segments:
             loss = dice_binary_cross_entropy(logits.float(), labels, known)
         else:
@@ -140,7 +149,7 @@ class Training:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), LARGEST_NORM)
         self._optimizer.step()
-        return float(loss.detach())
+        return self._team.mean(loss)
 
     def _view(self, sample: Sample, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         ranges = DEFAULT_RANGES.widened(EDGE_CASE_FACTOR) if sample.is_edge_case else DEFAULT_RANGES
@@ -153,8 +162,8 @@ class Training:
         inferer = SlidingWindowInferer(roi_size=self._plan.patch, sw_batch_size=4, padding_mode="replicate")
         dice: list[float] = []
         for sample in self._inner:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-                logits = inferer(sample.image[None], self._network)[0]
+            with torch.autocast(self._team.device.type, torch.bfloat16, enabled=self._bf16):
+                logits = inferer(sample.image[None].to(self._team.device), self._network)[0].cpu()
             if self._plan.overlapping_segments:
                 predicted, drawn, known = logits > 0, sample.label > 0, sample.known
             else:

@@ -3,6 +3,7 @@
 """
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,6 +15,7 @@ from radloop.jobs import Jobs, JobState, JobStatus, WaitsFor
 from radloop.objects import Objects
 from radloop.references import CaseDice, digest_of
 from radloop.telemetry import logger
+from trainer.adapters.metrics import forget_progress, show_progress, show_waits
 from trainer.adapters.run_files import RunFiles
 from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
 from trainer.domain.model import ACTIVE, Run, RunState, bundle_key
@@ -21,6 +23,7 @@ from trainer.domain.model import ACTIVE, Run, RunState, bundle_key
 log = logger(__name__)
 
 _REASONS = {"bad-plan": TrainingFailure.BAD_PLAN, "diverged": TrainingFailure.DIVERGED}
+_MEASURE_S = 15.0
 _IS_ON = (JobState.WAITING, JobState.RUNNING)
 
 
@@ -37,6 +40,8 @@ class JobWorker:
         Where bundles go.
     max_attempts
         How often a job that died is started at most.
+    max_jobs
+        How many jobs may be on at a time, over all projects; 0 for any number.
     """
 
     def __init__(
@@ -47,9 +52,11 @@ class JobWorker:
         files: RunFiles,
         objects: Objects,
         max_attempts: int,
+        max_jobs: int = 0,
     ) -> None:
         self._dispatcher, self._read, self._jobs = dispatcher, read, jobs
-        self._files, self._objects, self._max_attempts = files, objects, max_attempts
+        self._files, self._objects, self._max_attempts, self._max_jobs = files, objects, max_attempts, max_jobs
+        self._measured_at: dict[str, float] = {}
         self._waits: dict[str, JobStatus] = {}
         """Jobs that do not run yet, by run; for people only, and known again after the next look."""
 
@@ -60,12 +67,16 @@ class JobWorker:
         """
         with self._read() as uow:
             runs = uow.runs.to_look_after()
+        # Who is on comes first, so that it is counted before others are let in; then whose project has had the fewest runs.
+        runs = sorted(runs, key=lambda run: (run.state is RunState.QUEUED, run.run_number, run.project_id))
+        self._on = 0
         changed, errors = False, []
         for run in runs:
             try:
                 changed |= self._look_after(run)
             except Exception as error:  # whatever it is, the next look tries again
                 errors.append(error)
+        show_waits(status.waits_for for status in self._waits.values())
         if errors:
             raise errors[0]
         return changed
@@ -93,6 +104,8 @@ class JobWorker:
         status = self._jobs.status(run.run_id)
         self._note_wait(run, status)
         if status.state in _IS_ON:
+            self._on += 1
+            self._measure(run)
             if run.state is RunState.QUEUED:  # started, and we died before we could note it
                 self._dispatcher.dispatch(NoteStart(run.run_id))
                 return True
@@ -110,7 +123,17 @@ class JobWorker:
             if run.attempts >= self._max_attempts:
                 return self._fail(run, TrainingFailure.JOB_DIED)
             log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts, why=status.detail)
+        if run.state is RunState.QUEUED and 0 < self._max_jobs <= self._on:
+            return False  # until another project's job has ended
+        self._on += 1
         return self._start(run)
+
+    def _measure(self, run: Run) -> None:
+        """Show operators how far a job is, now and then."""
+        now = time.monotonic()
+        if now - self._measured_at.get(run.run_id, -_MEASURE_S) >= _MEASURE_S:
+            self._measured_at[run.run_id] = now
+            show_progress(run.project_id, _json(self._files.read(run, "progress.json")))
 
     def _note_wait(self, run: Run, status: JobStatus) -> None:
         """Remember what a job waits for, and log it once each time that changes."""
@@ -145,6 +168,8 @@ class JobWorker:
 
     def _end(self, run: Run) -> None:
         self._waits.pop(run.run_id, None)
+        self._measured_at.pop(run.run_id, None)
+        forget_progress(run.project_id)
         self._files.release(run)
 
     def _result(self, run: Run) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Recipe:
     initial_learning_rate: float
     update_learning_rate: float
     threads: int
+    processes: int = 1
+    """How many train together."""
 
 
 def plan_of(
@@ -87,6 +89,8 @@ def plan_of(
         "inner_patients": [],
         "threads": recipe.threads,
     }
+    if recipe.processes > 1:  # as below
+        plan["processes"] = recipe.processes
     if project.overlapping_segments:  # only then: every other plan keeps the digest it had before there was the choice
         plan["overlapping_segments"] = True
     return plan

@@ -1,0 +1,107 @@
+"""`trainer` with RADLOOP_JOBS_URL=kubernetes: on a cluster that answers from within this process; its pods really train.
+
+What a real cluster does about the same manifests is shown in tests/cluster.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from radloop.contracts.trainer.v1 import trainer_pb2
+from radloop.jobs.manifest import job_name
+from radloop.objects.shelf import Shelf
+from radloop.testing.fake_cluster import UNSCHEDULABLE, FakeCluster
+from tests.integration.trainer_platform import PROJECT, SAID, Platform, project
+
+pytestmark = pytest.mark.integration
+
+
+class ClusterPlatform(Platform):
+    """A `trainer` that starts Jobs."""
+
+    def shelf(self, run_id: str) -> Shelf:
+        return Shelf(self.objects, f"trainer/{PROJECT}/runs/{run_id}")
+
+    def run(self, run_id: str) -> dict:
+        return self.ask("GET", f"/v1/runs/{run_id}")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    cluster = FakeCluster(folder)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig()))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def platform(cluster: FakeCluster, tmp_path: Path) -> Iterator[ClusterPlatform]:
+    urls = (f"sqlite:///{tmp_path / 'databases'}", f"file://{tmp_path / 'objects'}")
+    platform = ClusterPlatform(tmp_path, *urls, jobs_url="kubernetes:", job_image="training:1")
+    yield platform
+    platform.close()
+
+
+@pytest.mark.timeout(600)
+def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_restarts(
+    cluster: FakeCluster, platform: ClusterPlatform
+) -> None:
+    platform.hear(project(initial_steps=12), *platform.cohort(range(2), range(2, 4)))
+    (started,) = platform.said("training-started")
+    name = job_name(started.run_id)
+    shelf = platform.shelf(started.run_id)
+    platform.until(lambda: shelf.names("checkpoints/"))
+    platform.restart()
+    run = platform.run(started.run_id)
+    assert (run["state"], run["attempts"], run["progress"]["steps"]) == ("running", 1, 12)
+    assert run["progress"]["loss"] is not None
+
+    cluster.evict(name)
+    platform.until(lambda: len(cluster.pods) == 2)
+    (trained,) = platform.until(lambda: platform.said("model-trained"))
+    assert platform.run(started.run_id)["attempts"] == 1  # the cluster made the pod again, we did not
+    assert len(cluster.pods) == 2 and platform.objects.keys(trained.bundle.key) == [trained.bundle.key]
+    assert shelf.names() == ["log/attempt-1.txt"]
+    log = (shelf.get("log/attempt-1.txt") or b"").decode()
+    assert log.count("--- pod ") == 2 and log.count(f'"plan": "{started.plan_digest}"') == 2
+    assert not list((platform.folder / "work").glob("*"))  # nothing on the trainer's own disk
+    assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0]
+
+
+def test_a_job_that_no_machine_fits_says_so_to_people(cluster: FakeCluster, platform: ClusterPlatform) -> None:
+    cluster.has_room = False
+    platform.hear(project(), *platform.cohort(range(2), range(2, 4)))
+    (started,) = platform.said("training-started")
+    progress = platform.until(lambda: platform.run(started.run_id)["progress"])
+    assert progress == {"phase": "waiting", "waits_for": "machine", "detail": f"Unschedulable: {UNSCHEDULABLE}"}
+    platform.restart()
+    platform.turn()
+    assert platform.run(started.run_id)["progress"] == progress and len(cluster.jobs) == 1
+
+    assert platform.ask("POST", f"/v1/runs/{started.run_id}/cancel")["state"] == "cancelled"
+    platform.until(lambda: platform.run(started.run_id)["job_ended"])
+    assert not cluster.jobs and not cluster.pods
+    assert platform.shelf(started.run_id).names() == []
+
+
+@pytest.mark.timeout(300)
+def test_a_bad_plan_fails_at_once(cluster: FakeCluster, platform: ClusterPlatform) -> None:
+    platform.hear(project(patch=[20, 20, 20]), *platform.cohort(range(2), range(2, 4)))
+    (failed,) = platform.until(lambda: platform.said("training-failed"))
+    assert (failed.reason, failed.attempts) == (trainer_pb2.TRAINING_FAILURE_BAD_PLAN, 1)
+    assert len(cluster.pods) == 1
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_is_cancelled_leaves_no_pod(cluster: FakeCluster, platform: ClusterPlatform) -> None:
+    platform.hear(project(initial_steps=100_000), *platform.cohort(range(2), range(2, 4)))
+    (started,) = platform.said("training-started")
+    platform.until(lambda: platform.run(started.run_id)["progress"].get("phase"))
+    platform.ask("POST", f"/v1/runs/{started.run_id}/cancel")
+    platform.until(lambda: platform.run(started.run_id)["job_ended"])
+    assert not cluster.jobs and not cluster.pods
+    (failed,) = platform.said("training-failed")
+    assert failed.reason == trainer_pb2.TRAINING_FAILURE_CANCELLED
