@@ -23,6 +23,7 @@ MODULES = (
     "inference.adapters.workers",
     "edge_miner.adapters.metrics",
     "qa.adapters.metrics",
+    "trainer.adapters.metrics",
 )
 FROM_PROMETHEUS = {"up": {"job", "instance"}}
 SCRAPED = {"job", "instance"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from radloop.errors import PermanentError
 
@@ -105,6 +105,8 @@ def load(cls: type[_Settings], environ: Mapping[str, str] = os.environ) -> _Sett
             )
     try:
         return cls()
+    except SettingsError as error:
+        raise _unreadable(cls, error) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][-1]) if first["loc"] else ""
@@ -112,6 +114,15 @@ def load(cls: type[_Settings], environ: Mapping[str, str] = os.environ) -> _Sett
         raise PermanentError(
             "setting-invalid", expected=first["msg"], got=f"{prefix}{name}".upper(), do="set the environment variable"
         ) from error
+
+
+def _unreadable(cls: type[BaseSettings], error: SettingsError) -> PermanentError:
+    """Say which variable is no JSON; pydantic-settings says its field only, in words."""
+    name = str(error).split('"')[1]
+    prefix = cls.model_config["env_prefix"] if name in cls.model_fields else SharedSettings.model_config["env_prefix"]
+    return PermanentError(
+        "setting-invalid", expected="JSON", got=f"{prefix}{name}".upper(), do="set the environment variable"
+    )
 
 
 def table(cls: type[BaseSettings]) -> str:

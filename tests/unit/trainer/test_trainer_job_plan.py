@@ -83,6 +83,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"steps": 0}, "steps"),
     ({"learning_rate": 0}, "learning rate"),
     ({"members": 0}, "members"),
+    ({"processes": 0}, "share evenly"),
+    ({"processes": 3}, "share evenly"),
     ({"segments": []}, "segment"),
     ({"segments": [{"value": 256, "name": "x"}]}, "1..255"),
     ({"segments": [{"value": 33, "name": "x"}], "overlapping_segments": True}, "1..32"),

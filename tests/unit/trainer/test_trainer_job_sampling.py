@@ -38,3 +38,8 @@ def test_seed_and_epoch_decide_the_order_and_nothing_else_does():
 def test_each_step_has_its_own_chance():
     assert step_rng(1, 5).random() == step_rng(1, 5).random()
     assert step_rng(1, 5).random() != step_rng(1, 6).random()
+
+
+def test_each_of_several_processes_has_its_own_chance():
+    assert step_rng(1, 5, rank=0).random() == step_rng(1, 5).random()
+    assert len({step_rng(1, 5, rank).random() for rank in range(8)}) == 8

@@ -109,6 +109,12 @@ def test_only_overlapping_segments_are_said(tmp_path: Path) -> None:
     assert not read(tmp_path, plan()).overlapping_segments
 
 
+def test_processes_are_said_only_where_there_are_several(tmp_path: Path) -> None:
+    assert "processes" not in plan()  # as above
+    assert read(tmp_path, plan()).processes == 1
+    assert read(tmp_path, plan(recipe=dataclasses.replace(RECIPE, processes=2))).processes == 2
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -116,6 +122,7 @@ def test_only_overlapping_segments_are_said(tmp_path: Path) -> None:
         {"project": dataclasses.replace(PROJECT, overlapping_segments=True)},
         {"serving": SERVING},
         {"recipe": dataclasses.replace(RECIPE, threads=1)},
+        {"recipe": dataclasses.replace(RECIPE, processes=2)},
         {"project": with_training(seed=8)},
         {"project": with_training(patch=(16, 16, 16))},
     ],
