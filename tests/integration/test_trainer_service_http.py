@@ -40,6 +40,7 @@ ANYBODY = set(Role)
 ENDPOINTS = {
     "GET /v1/runs": OVERSEERS,
     "GET /v1/runs/{run_id}": OVERSEERS,
+    "GET /v1/runs/{run_id}/log": OVERSEERS,
     "POST /v1/runs/{run_id}/cancel": DECIDERS,
     "GET /v1/datasets/{digest}": OVERSEERS,
     "GET /v1/datasets/{digest}/export": DECIDERS,
@@ -234,6 +235,14 @@ def test_a_cancelled_run_cannot_be_revived_and_is_audited(site: Site) -> None:
     site.policy.step()
     assert site.ask("GET /v1/status", {}).json() == {"runs": {"cancelled": 1}}
     assert ("ada", "run-cancelled", RUN) in _audited(site)
+
+
+def test_the_log_of_a_run_is_shown(site: Site) -> None:
+    ask = partial(site.ask, "GET /v1/runs/{run_id}/log", {PROJECT: {Role.AUDITOR}})
+    assert ask().text == ""
+    (site.folder / "work" / RUN).mkdir(parents=True)
+    (site.folder / "work" / RUN / "log.txt").write_text("begun\n")
+    assert ask().text == "begun\n" and ask().headers["content-type"].startswith("text/plain")
 
 
 def test_progress_is_shown(site: Site) -> None:

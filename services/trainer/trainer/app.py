@@ -62,7 +62,7 @@ def build(settings: TrainerSettings) -> Service:
         handlers=handlers,
         unit_of_work=unit_of_work,
         routers=[
-            create_router(dispatcher, unit_of_work, objects, job_worker.progress, shared.work_dir),
+            create_router(dispatcher, unit_of_work, objects, job_worker.progress, files.logs, shared.work_dir),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         checks={"objects": partial(answers, objects)},

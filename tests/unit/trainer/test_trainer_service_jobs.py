@@ -79,8 +79,8 @@ class Bench:
         self.refuse: type[Message] | None = None
         self.is_cluster = is_cluster
         on_disk, in_store = FolderRunFiles(self.folder, self.objects), ShelfRunFiles(self.objects, "s3://bucket")
-        files: RunFiles = in_store if is_cluster else on_disk
-        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, files, self.objects, 3, max_jobs)
+        self.files: RunFiles = in_store if is_cluster else on_disk
+        self.worker = JobWorker(self, lambda: nullcontext(uow), self.jobs, self.files, self.objects, 3, max_jobs)
 
     @property
     def shelf(self) -> Shelf:
@@ -356,6 +356,7 @@ def test_of_a_run_that_ended_the_logs_stay_and_nothing_else(cluster: Bench) -> N
     assert cluster.worker.step() is True and isinstance(cluster.said[-1], RecordModel)
     assert cluster.shelf.names() == ["log/attempt-1.txt", "log/attempt-2.txt"]
     assert cluster.shelf.get("log/attempt-1.txt") == b"what the job wrote"
+    assert cluster.files.logs(cluster.runs[0]) == b"what the job wrote" * 2
 
 
 def test_projects_wait_their_turn_where_only_so_many_jobs_may_be_on(tmp_path: Path) -> None:

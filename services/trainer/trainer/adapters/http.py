@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.background import BackgroundTask
 
 from radloop.auth import EVERY_PROJECT, Principal, Role
@@ -31,6 +31,7 @@ def create_router(
     unit_of_work: Callable[..., AbstractContextManager[Any]],
     objects: Objects,
     progress: Callable[[Run], dict[str, Any]],
+    logs: Callable[[Run], bytes],
     work_dir: Path,
 ) -> APIRouter:
     """Make the endpoints.
@@ -43,6 +44,8 @@ def create_router(
         For exports.
     progress
         What a run's job last wrote, or what it waits for.
+    logs
+        What a run's job wrote on its outputs.
     work_dir
         Folder an export is written to before it is sent.
     """
@@ -83,6 +86,13 @@ def create_router(
         with unit_of_work(read_only=True) as uow:
             run = visible_run(uow, principal, run_id, *OVERSEERS)
         return _run(run, progress(run))
+
+    @router.get("/runs/{run_id}/log")
+    def get_log(principal: Caller, run_id: str) -> PlainTextResponse:
+        """Return what a run's job wrote on its outputs; it holds counts and places in the code, no identifiers."""
+        with unit_of_work(read_only=True) as uow:
+            run = visible_run(uow, principal, run_id, *OVERSEERS)
+        return PlainTextResponse(logs(run))
 
     @router.post("/runs/{run_id}/cancel")
     def cancel(principal: Caller, run_id: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from radloop.objects import Objects
 from radloop.objects.shelf import Shelf
 from radloop.references import ObjectRef
-from trainer.domain.model import Run
+from trainer.domain.model import ACTIVE, Run
 
 LOGS = "log"
 _HELD = "objects"
@@ -41,6 +41,10 @@ class RunFiles(Protocol):
 
     def keep_log(self, run: Run, log: bytes) -> None:
         """Keep what the job wrote on its outputs in this attempt."""
+        ...
+
+    def logs(self, run: Run) -> bytes:
+        """Return the logs that are kept of the run's job, oldest first."""
         ...
 
     def release(self, run: Run) -> None:
@@ -82,6 +86,10 @@ class FolderRunFiles:
     def keep_log(self, run: Run, log: bytes) -> None:
         """Do nothing: it is kept."""
 
+    def logs(self, run: Run) -> bytes:
+        """Return ``log.txt``, into which every start of the job wrote."""
+        return self.read(run, "log.txt") or b""
+
     def release(self, run: Run) -> None:
         """Let the copies of images go."""
         shutil.rmtree(self._work_dir / run.run_id / _HELD, ignore_errors=True)
@@ -107,13 +115,19 @@ class ShelfRunFiles:
         return ["python", "-m", "training_job.pod", shelf.prefix], {"RADLOOP_OBJECTS_URL": self._url}
 
     def read(self, run: Run, name: str) -> bytes | None:
-        """Return a file's newest version."""
-        return self._shelf(run).get(name)
+        """Return a file's newest version; of a run that has ended none is left, and the store is not asked."""
+        return self._shelf(run).get(name) if run.state in ACTIVE else None
 
     def keep_log(self, run: Run, log: bytes) -> None:
         """Put it on the shelf, under the attempt's number."""
         if log:
             self._shelf(run).put(f"{LOGS}/attempt-{run.attempts}.txt", log)
+
+    def logs(self, run: Run) -> bytes:
+        """Return the logs of ended attempts; that of a job that runs is the cluster's (``kubectl logs``)."""
+        shelf = self._shelf(run)
+        names = sorted(shelf.names(f"{LOGS}/"), key=lambda name: (len(name), name))
+        return b"".join(shelf.get(name) or b"" for name in names)
 
     def release(self, run: Run) -> None:
         """Let everything but the logs go."""
