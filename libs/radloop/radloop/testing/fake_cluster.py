@@ -43,6 +43,8 @@ class FakeCluster:
         Whether new pods find a machine.
     image_error : str
         Reason why new pods' image cannot be fetched.
+    has_logs : bool
+        Whether the machines give the logs of their pods.
     secrets : dict of str to dict
         Secrets by name.
     """
@@ -51,7 +53,7 @@ class FakeCluster:
         self.folder = folder
         self.requests: list[tuple[str, str]] = []
         self.refusal: tuple[int, str] | None = None
-        self.has_room, self.image_error = True, ""
+        self.has_room, self.image_error, self.has_logs = True, "", True
         self.secrets: dict[str, dict[str, str]] = {}
         self.jobs: dict[str, Json] = {}
         self.pods: dict[str, Json] = {}
@@ -247,7 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
                 found = self.cluster.selected(label, value)
                 self._answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": found})
             case ["api", "v1", "namespaces", _, "pods", name, "log"] if name in self.cluster.pods:
-                if (self.cluster.folder / name / "log").exists():
+                if not self.cluster.has_logs:
+                    self._refuse(500, "dial tcp: no route to host")
+                elif (self.cluster.folder / name / "log").exists():
                     self._bytes(200, self.cluster.log_of(name), "text/plain")
                 else:
                     self._refuse(400, "container is waiting to start")

@@ -90,6 +90,13 @@ def test_one_that_crashes_is_made_again_so_often_and_no_more(cluster: FakeCluste
     assert jobs.log("r").count(b"crash\n") == 2  # both pods'
 
 
+def test_a_log_that_a_lost_node_has_is_none_to_wait_for(cluster: FakeCluster, jobs: KubernetesJobs) -> None:
+    jobs.start("r", python("pass"), {})
+    until(jobs, "r", JobState.SUCCEEDED)
+    cluster.has_logs = False
+    assert jobs.log("r") == b"--- pod radloop-run-r-00000\n(its node does not give the log)\n"
+
+
 @pytest.mark.parametrize("code", [2, 3, 4])
 def test_what_would_fail_again_fails_at_once(cluster: FakeCluster, jobs: KubernetesJobs, code: int) -> None:
     jobs.start("r", python(f"import sys; sys.exit({code})"), {})
