@@ -49,7 +49,9 @@ class KubernetesJobs:
 
     def start(self, run_id: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Make the run's Job; one that is there and has not failed stays as it is, a failed one makes way for a new one."""
-        body = job_manifest(run_id, argv, env, self._settings)
+        body: Any = job_manifest(
+            run_id, argv, env, self._settings
+        )  # the client takes its own classes, or what they are made of
         for _ in range(_ATTEMPTS):
             with _in_our_words():
                 try:
@@ -112,7 +114,7 @@ class KubernetesJobs:
 
     def _log_of(self, pod: Any) -> bytes:
         try:
-            answer = self._core.read_namespaced_pod_log(
+            answer: Any = self._core.read_namespaced_pod_log(
                 pod.metadata.name,
                 self._namespace,
                 container=CONTAINER,

@@ -32,8 +32,8 @@ def status_of(job: Any, pods: Sequence[Any], now: float) -> JobStatus:
         Seconds since 1970.
     """
     if job is None:
-        living = any(pod.status.phase not in _ENDED for pod in pods)
-        return JobStatus(JobState.RUNNING if living else JobState.UNKNOWN)
+        ends = any(pod.status.phase not in _ENDED for pod in pods)
+        return JobStatus(JobState.RUNNING if ends else JobState.UNKNOWN)
     pods = [pod for pod in pods if (pod.metadata.labels or {}).get(_OF_JOB) == job.metadata.uid]
     if _condition(job.status, "Complete"):
         return JobStatus(JobState.SUCCEEDED, 0)
