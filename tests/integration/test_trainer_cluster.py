@@ -3,6 +3,7 @@
 What a real cluster does about the same manifests is shown in tests/cluster.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +38,16 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     cluster.close()
 
 
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
 @pytest.fixture
-def platform(cluster: FakeCluster, tmp_path: Path) -> Iterator[ClusterPlatform]:
-    urls = (f"sqlite:///{tmp_path / 'databases'}", f"file://{tmp_path / 'objects'}")
-    platform = ClusterPlatform(tmp_path, *urls, jobs_url="kubernetes:", job_image="training:1")
+def platform(cluster: FakeCluster, tmp_path: Path, database_url: str, objects_url: str) -> Iterator[ClusterPlatform]:
+    # Pods get nothing of this process's environment: the keys of S3 reach them by the Secret, or not at all.
+    cluster.secrets["objects"] = {name: os.environ.get(name, "") for name in KEYS}
+    secret = "objects" if objects_url.startswith("s3:") else ""
+    jobs = {"jobs_url": "kubernetes:", "job_image": "training:1", "job_store_secret": secret}
+    platform = ClusterPlatform(tmp_path, database_url, objects_url, **jobs)
     yield platform
     platform.close()
 
