@@ -49,9 +49,8 @@ class KubernetesJobs:
 
     def start(self, run_id: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Make the run's Job; one that is there and has not failed stays as it is, a failed one makes way for a new one."""
-        body: Any = job_manifest(
-            run_id, argv, env, self._settings
-        )  # the client takes its own classes, or what they are made of
+        # The client takes its own classes, or what they are made of.
+        body: Any = job_manifest(run_id, argv, env, self._settings)
         for _ in range(_ATTEMPTS):
             with _in_our_words():
                 try:
