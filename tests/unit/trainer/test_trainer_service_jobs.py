@@ -371,6 +371,8 @@ def test_projects_wait_their_turn_where_only_so_many_jobs_may_be_on(tmp_path: Pa
         bench.runs[at] = replace(bench.runs[at], state=RunState.RUNNING, attempts=1)
         before = len(bench.jobs.started)
         assert bench.worker.step() is False and len(bench.jobs.started) == before
+        waiting = {"phase": "waiting", "waits_for": "queue", "detail": "TRAINER_MAX_JOBS jobs are on"}
+        assert all(bench.worker.progress(run) == waiting for run in bench.runs if run.state is RunState.QUEUED)
         del bench.runs[at]  # it has ended
 
 

@@ -84,8 +84,8 @@ class JobWorker:
     def progress(self, run: Run) -> dict[str, Any]:
         """Return what the run's job last wrote about its progress, ``{}`` before it has.
 
-        While the job waits for a machine, the phase is ``waiting``, ``waits_for`` says for what (`WaitsFor`), and ``detail`` is the
-        engine's word on it.
+        While the job waits, the phase is ``waiting``, ``waits_for`` says for what (`WaitsFor`), and ``detail`` is the engine's
+        word on it.
         """
         content: dict[str, Any] = _json(self._files.read(run, "progress.json"))
         waits = self._waits.get(run.run_id)
@@ -124,7 +124,8 @@ class JobWorker:
                 return self._fail(run, TrainingFailure.JOB_DIED)
             log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts, why=status.detail)
         if run.state is RunState.QUEUED and 0 < self._max_jobs <= self._on:
-            return False  # until another project's job has ended
+            self._waits[run.run_id] = JobStatus(JobState.WAITING, None, WaitsFor.QUEUE, "TRAINER_MAX_JOBS jobs are on")
+            return False
         self._on += 1
         return self._start(run)
 
