@@ -12,6 +12,7 @@ import pytest
 from radloop.contracts.trainer.v1 import trainer_pb2
 from radloop.jobs.manifest import job_name
 from radloop.objects.shelf import Shelf
+from radloop.testing.databases import ONE_ENGINE
 from radloop.testing.fake_cluster import UNSCHEDULABLE, FakeCluster
 from tests.integration.trainer_platform import PROJECT, SAID, Platform, project
 
@@ -52,6 +53,7 @@ def platform(cluster: FakeCluster, tmp_path: Path, database_url: str, objects_ur
     platform.close()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # and S3, whose keys the pod must get
 @pytest.mark.timeout(600)
 def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_restarts(
     cluster: FakeCluster, platform: ClusterPlatform
@@ -78,6 +80,7 @@ def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_rest
     assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0]
 
 
+@ONE_ENGINE
 def test_a_job_that_no_machine_fits_says_so_to_people(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     cluster.has_room = False
     platform.hear(project(), *platform.cohort(range(2), range(2, 4)))
@@ -94,6 +97,7 @@ def test_a_job_that_no_machine_fits_says_so_to_people(cluster: FakeCluster, plat
     assert platform.shelf(started.run_id).names() == []
 
 
+@ONE_ENGINE
 @pytest.mark.timeout(300)
 def test_a_bad_plan_fails_at_once(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     platform.hear(project(patch=[20, 20, 20]), *platform.cohort(range(2), range(2, 4)))
@@ -102,6 +106,7 @@ def test_a_bad_plan_fails_at_once(cluster: FakeCluster, platform: ClusterPlatfor
     assert len(cluster.pods) == 1
 
 
+@ONE_ENGINE
 @pytest.mark.timeout(300)
 def test_a_run_that_is_cancelled_leaves_no_pod(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     platform.hear(project(initial_steps=100_000), *platform.cohort(range(2), range(2, 4)))

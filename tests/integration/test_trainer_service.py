@@ -31,6 +31,7 @@ def platform(tmp_path: Path, database_url: str, objects_url: str) -> Iterator[Pl
     platform.close()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # and S3: real training takes its time
 @pytest.mark.timeout(300)
 def test_labels_become_models_though_the_trainer_is_restarted_in_mid_run(platform: Platform) -> None:
     platform.hear(project(), *platform.cohort(range(2), range(2, 4), range(4, 5)))
