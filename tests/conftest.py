@@ -23,31 +23,42 @@ READY_WITHIN_S = 180.0
 MIGRATIONS = {service: f"{import_name(service)}.adapters.migrations" for service in SERVICES}
 
 TESTS = Path(__file__).parent
-_WHOLE_PLATFORMS = ("chaos", "e2e", "privacy")
+
+
+def _scope(file: str) -> str:
+    """Return what is handed to one worker: a file, or all files of the reading room, which share a platform."""
+    return "reading_room" if "/reading_room/" in file else file
+
+
+def _runs_a_platform(items: list[pytest.Item]) -> bool:
+    return any(
+        item.get_closest_marker(mark) and not any(skip.args[0] is True for skip in item.iter_markers("skipif"))
+        for item in items
+        for mark in ("chaos", "e2e")
+    )
 
 
 def pytest_collection_modifyitems(items):
     """Put the files in an order that keeps two workers busy and never overruns the machine.
 
-    A chaos test wants a machine for itself, so it runs beside files that start no platform. Those that start one come last.
+    A test of a whole platform wants a machine for itself: each goes beside its share of the files that start none.
     """
-    files: dict[str, list[pytest.Item]] = {}
+    scopes: dict[str, list[pytest.Item]] = {}
     for item in items:
-        files.setdefault(str(item.path.relative_to(TESTS)), []).append(item)
-    of = {folder: [each for name, each in files.items() if name.startswith(folder)] for folder in _WHOLE_PLATFORMS}
-    rest = [each for name, each in files.items() if not name.startswith(_WHOLE_PLATFORMS)]
-    parts = len(of["chaos"]) or 1
-    chunks = [rest[len(rest) * n // parts : len(rest) * (n + 1) // parts] for n in range(parts)]
-    beside = [each for n in range(parts) for each in (*of["chaos"][n : n + 1], *chunks[n])]
-    items[:] = [item for file in (*beside, *of["e2e"], *of["privacy"]) for item in file]
+        scopes.setdefault(_scope(str(item.path.relative_to(TESTS))), []).append(item)
+    platforms = [scope for scope in scopes.values() if _runs_a_platform(scope)]
+    rest = [scope for scope in scopes.values() if not _runs_a_platform(scope)]
+    parts = len(platforms) or 1
+    shares = [rest[n::parts] for n in range(parts)]
+    beside = [scope for n in range(parts) for scope in (*platforms[n : n + 1], *shares[n])]
+    items[:] = [item for scope in beside for item in scope]
 
 
 class _Files(LoadFileScheduling):
-    """Gives a worker whole files, and one of them all files of the reading room: they share a platform."""
+    """Gives a worker whole scopes."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "reading room" if "/reading_room/" in file else file
+        return _scope(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -23,7 +23,7 @@ from tests.privacy.studies import ORACLE
 from tests.privacy.surfaces import file_bytes, log_bytes, logs_and_metrics, seen_from_the_control_plane, topic_bytes
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.e2e,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not ORACLE.exists(), reason="no data/dicom_standard at hand"),
 ]
