@@ -1,6 +1,7 @@
 """How a service runs: HTTP in the main thread, consumer, relay and workers beside it, all ended in order by SIGTERM."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -209,6 +210,29 @@ def assemble(
         on_start=on_start,
         on_stop=on_stop,
     )
+
+
+def main(name: str, migrations: str, build: Callable[[_Settings], Service], settings: _Settings) -> None:
+    """Do what ``python -m <service>`` is told: run it, or with ``migrate`` bring its database up to date and end.
+
+    The second is for a new release that is to find its schema made, e.g. a Job before an upgrade.
+
+    Parameters
+    ----------
+    name, migrations : str
+        As `open_database` wants them.
+    build, settings
+        As `run` wants them.
+    """
+    match sys.argv[1:]:
+        case []:
+            run(build, settings)
+        case ["migrate"]:
+            configure_logging(settings.shared.log_level)
+            open_database(name, settings.shared, migrations).close()
+            log.info("database is up to date", service=name)
+        case _:
+            sys.exit(f"usage: python -m {name.replace('-', '_')} [migrate]")
 
 
 def run(build: Callable[[_Settings], Service], settings: _Settings) -> None:

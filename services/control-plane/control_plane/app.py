@@ -10,11 +10,14 @@ from control_plane.settings import ControlPlaneSettings
 from radloop.dispatch import Dispatcher
 from radloop.service import Service, assemble, open_database
 
+NAME = "control-plane"
+MIGRATIONS = "control_plane.adapters.migrations"
+
 
 def build(settings: ControlPlaneSettings) -> Service:
     """Build the service: its database brought up to date, nothing started yet."""
     shared = settings.shared
-    database = open_database("control-plane", shared, "control_plane.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     unit_of_work = partial(SqlControlPlane, database, WIRE, source=f"/{shared.site}/control-plane")
     dispatcher = Dispatcher(HANDLERS, unit_of_work)
     return assemble(

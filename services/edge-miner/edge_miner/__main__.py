@@ -1,14 +1,14 @@
 """Load settings, build, run."""
 
-from edge_miner.app import build
+from edge_miner.app import MIGRATIONS, NAME, build
 from edge_miner.settings import EdgeMinerSettings
-from radloop.service import run
+from radloop import service
 from radloop.settings import load
 
 
 def main() -> None:
     """Run edge-miner until it is told to stop."""
-    run(build, load(EdgeMinerSettings))
+    service.main(NAME, MIGRATIONS, build, load(EdgeMinerSettings))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ from radloop.dispatch import Dispatcher, Handler
 from radloop.objects import open_objects
 from radloop.service import Service, Worker, assemble, open_database
 
+NAME = "edge-miner"
+MIGRATIONS = "edge_miner.adapters.migrations"
+
 
 def build(settings: EdgeMinerSettings) -> Service:
     """Build the service, its schema up to date."""
     shared = settings.shared
-    database = open_database("edge-miner", shared, "edge_miner.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     unit_of_work = partial(EdgeMinerUnitOfWork, database, WIRE, source=f"/{shared.site}/edge-miner")
     clock = time.time
     timed = (StudyIngested, ModelDeployed, EdgeCaseReported, DrawSample, FlagBatch)

@@ -19,11 +19,14 @@ from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble, open_database
 
+NAME = "inference"
+MIGRATIONS = "inference.adapters.migrations"
+
 
 def build(settings: InferenceSettings) -> Service:
     """Construct the service; nothing runs yet, and Triton may be away."""
     shared = settings.shared
-    database = open_database("inference", shared, "inference.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     unit_of_work = partial(InferenceSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/inference")
     chosen = PredictionSettings(settings.members, settings.overlap)

@@ -35,6 +35,7 @@ from radloop.objects.sweep_http import sweep_router
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "ingest"
+MIGRATIONS = "ingest.adapters.migrations"
 
 
 def bind(site: str, keys: Callable[[], KeyRing], clock: Any) -> dict[type, Any]:
@@ -56,7 +57,7 @@ def build(settings: IngestSettings) -> Service:
     """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
-    database = open_database(NAME, shared, "ingest.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
     vault = Vault(site_key.vault_keys)

@@ -1,14 +1,14 @@
 """Runs the service: ``python -m labeling``."""
 
-from labeling.app import build
+from labeling.app import MIGRATIONS, NAME, build
 from labeling.settings import LabelingSettings
-from radloop.service import run
+from radloop import service
 from radloop.settings import load
 
 
 def main() -> None:
     """Load the settings, build, run."""
-    run(build, load(LabelingSettings))
+    service.main(NAME, MIGRATIONS, build, load(LabelingSettings))
 
 
 if __name__ == "__main__":

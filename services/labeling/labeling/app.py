@@ -22,12 +22,15 @@ from radloop.session import session_router
 
 _HOUSEKEEPING_S = 5.0
 
+NAME = "labeling"
+MIGRATIONS = "labeling.adapters.migrations"
+
 
 def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
     """Build the service; tests give their own clock."""
     shared = settings.shared
     time = clock or SystemClock()
-    database = open_database("labeling", shared, "labeling.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     unit_of_work = partial(LabelingUnitOfWork, database, WIRE, source=f"/{shared.site}/labeling")
     handlers = {message: partial(handler, clock=time) for message, handler in HANDLERS.items()}

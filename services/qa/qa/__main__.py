@@ -1,14 +1,14 @@
 """Start the service: ``python -m qa``."""
 
-from qa.app import build
+from qa.app import MIGRATIONS, NAME, build
 from qa.settings import QaSettings
-from radloop.service import run
+from radloop import service
 from radloop.settings import load
 
 
 def main() -> None:
     """Load settings, build, run."""
-    run(build, load(QaSettings))
+    service.main(NAME, MIGRATIONS, build, load(QaSettings))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from radloop.objects import answers, open_objects
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "qa"
+MIGRATIONS = "qa.adapters.migrations"
 
 
 def build(settings: QaSettings) -> Service:
     """Make the service, its database migrated."""
     shared = settings.shared
-    database = open_database(NAME, shared, "qa.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     unit_of_work = partial(QaSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)
     key = settings.draw_key.get_secret_value() if settings.draw_key else shared.site

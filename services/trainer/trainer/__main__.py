@@ -1,14 +1,14 @@
 """Start the service: ``python -m trainer``."""
 
-from radloop.service import run
+from radloop import service
 from radloop.settings import load
-from trainer.app import build
+from trainer.app import MIGRATIONS, NAME, build
 from trainer.settings import TrainerSettings
 
 
 def main() -> None:
     """Load settings, build, run."""
-    run(build, load(TrainerSettings))
+    service.main(NAME, MIGRATIONS, build, load(TrainerSettings))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from trainer.handlers import HANDLERS, keep_label, start_run
 from trainer.settings import TrainerSettings
 
 NAME = "trainer"
+MIGRATIONS = "trainer.adapters.migrations"
 _CLUSTER_LOOK_S = 2.0
 """Shortest pause between two looks at the Jobs of a cluster, whose API server has others to serve, too."""
 
@@ -29,7 +30,7 @@ _CLUSTER_LOOK_S = 2.0
 def build(settings: TrainerSettings) -> Service:
     """Make the service, its database migrated."""
     shared = settings.shared
-    database = open_database(NAME, shared, "trainer.adapters.migrations")
+    database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url, shared.work_dir)
     unit_of_work = partial(TrainerSqlUnitOfWork, database, WIRE, source=f"/{shared.site}/{NAME}")
     read = partial(unit_of_work, read_only=True)
