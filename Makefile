@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines browser demo up test chaos privacy planes test-web test-unit lint format proto docs benchmark clean
+.PHONY: help bootstrap engines cluster-tools browser demo up test chaos privacy planes test-web test-unit lint format proto docs charts benchmark clean
 
 PYTHON := .venv/bin/python
 # Container images often set this one; a platform's dozen processes would compile all they import at every start.
@@ -12,13 +12,16 @@ export OMP_NUM_THREADS ?= 2
 export OMP_WAIT_POLICY ?= PASSIVE
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bootstrap: ## Install what everything else needs, as the lock files say (a second run is instant)
 	@scripts/bootstrap
 
 engines: bootstrap ## Install Kafka, PostgreSQL and an S3 server for ENGINES=real and for the tests
 	@scripts/engines
+
+cluster-tools: bootstrap ## Install helm, helm-unittest and kubeconform for the tests of the charts
+	@scripts/cluster-tools
 
 # Where there is none and nobody may install it, this says what to type, and the tests of the pages are skipped by that reason.
 browser: bootstrap ## Find Chromium for the tests of the reading room, or install it (as root, by apt-get)
@@ -31,7 +34,7 @@ up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
 # Two files of tests at a time, in the order that tests/conftest.py gives them.
-test: lint engines browser test-web ## Check the style, then run every test
+test: lint engines cluster-tools browser test-web ## Check the style, then run every test
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
@@ -62,6 +65,9 @@ proto: bootstrap ## Generate the Python classes, the event catalogue and the Asy
 
 docs: bootstrap ## Write the generated tables of the documentation
 	@$(PYTHON) docs/generate.py
+
+charts: cluster-tools ## Write what in helm/ is made of something else: schemas, tables, copies, rendered examples
+	@$(PYTHON) helm/generate.py
 
 benchmark: bootstrap ## Measure, and write the tables under docs/benchmarks/
 	@$(PYTHON) -m benchmarks $(ARGS)
