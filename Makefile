@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines cluster-tools browser demo up test chaos privacy planes test-web test-unit lint format proto docs charts benchmark clean
+.PHONY: help bootstrap engines cluster-tools browser demo up test chaos privacy planes test-web test-unit lint format proto docs charts images benchmark clean
 
 PYTHON := .venv/bin/python
 # Container images often set this one; a platform's dozen processes would compile all they import at every start.
@@ -68,6 +68,9 @@ docs: bootstrap ## Write the generated tables of the documentation
 
 charts: cluster-tools ## Write what in helm/ is made of something else: schemas, tables, copies, rendered examples
 	@$(PYTHON) helm/generate.py
+
+images: ## Build the container images with docker, podman or buildah (ARGS="--base IMAGE ingest")
+	@scripts/images $(ARGS)
 
 benchmark: bootstrap ## Measure, and write the tables under docs/benchmarks/
 	@$(PYTHON) -m benchmarks $(ARGS)
