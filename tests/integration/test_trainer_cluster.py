@@ -15,6 +15,7 @@ from radloop.objects.shelf import Shelf
 from radloop.testing.databases import ONE_ENGINE
 from radloop.testing.fake_cluster import UNSCHEDULABLE, FakeCluster
 from tests.integration.trainer_platform import PROJECT, SAID, Platform, project
+from tests.integration.training_pods import hold_in_mid_training, let_go
 
 pytestmark = pytest.mark.integration
 
@@ -60,15 +61,17 @@ def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_rest
 ) -> None:
     platform.hear(project(initial_steps=12), *platform.cohort(range(2), range(2, 4)))
     (started,) = platform.said("training-started")
-    name = job_name(started.run_id)
     shelf = platform.shelf(started.run_id)
+    (first,) = cluster.pods
+    pod = cluster.process_of(first)
+    hold_in_mid_training(pod, cluster.folder / first)
     platform.until(lambda: shelf.names("checkpoints/"))
     platform.restart()
     run = platform.run(started.run_id)
     assert (run["state"], run["attempts"], run["progress"]["steps"]) == ("running", 1, 12)
-    assert run["progress"]["loss"] is not None
 
-    cluster.evict(name)
+    cluster.evict(job_name(started.run_id))
+    let_go(pod)
     platform.until(lambda: len(cluster.pods) == 2)
     (trained,) = platform.until(lambda: platform.said("model-trained"))
     assert platform.run(started.run_id)["attempts"] == 1  # the cluster made the pod again, we did not

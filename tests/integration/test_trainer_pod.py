@@ -14,10 +14,10 @@ import pytest
 from radloop.objects import Objects, open_objects
 from radloop.objects.shelf import Shelf
 from tests.integration.test_trainer_job import command, result_of, write_task
+from tests.integration.training_pods import LIMIT_S, children_of, hold_in_mid_training, let_go
 
 pytestmark = pytest.mark.integration
 
-LIMIT_S = 180.0
 PREFIX = "trainer/balls/runs/r"
 
 
@@ -55,27 +55,25 @@ class Run:
 
 @pytest.mark.timeout(900)
 def test_killed_and_evicted_and_still_the_same_bits(tmp_path: Path, objects_url: str) -> None:
-    undisturbed = write_task(tmp_path / "undisturbed", steps=8, epoch_steps=1, threads=1)
+    undisturbed = write_task(tmp_path / "undisturbed", steps=16, epoch_steps=1, threads=1)
     subprocess.run(command(undisturbed), check=True, timeout=LIMIT_S)
     run = Run(tmp_path, undisturbed, objects_url)
 
     first = run.pod()
-    run.until_shelved("checkpoints/", first)
+    reached = hold_in_mid_training(first.pid, run.folder / "pod-1")
+    run.until_shelved(f"checkpoints/epoch-{reached:05d}", first)
     os.killpg(first.pid, signal.SIGKILL)  # the machine is gone
     assert first.wait() == -signal.SIGKILL
-    assert run.shelf.get("result.json") is None
-    reached = int(run.shelf.names("checkpoints/")[-1].removeprefix("checkpoints/epoch-")[:5])
-    assert 1 <= reached < 8
-    assert run.read("progress.json")["steps"] == 8
+    assert run.shelf.get("result.json") is None and 1 <= reached < 16
+    assert run.read("progress.json")["steps"] == 16
 
     second = run.pod()
-    deadline = time.monotonic() + LIMIT_S
-    while run.read("progress.json")["epoch"] <= reached:
-        assert time.monotonic() < deadline and second.poll() is None
-        time.sleep(0.05)
+    further = hold_in_mid_training(second.pid, run.folder / "pod-2")
+    assert reached < further < 16  # it did not begin anew
     second.terminate()  # evicted: it has time to bring away what it has
+    let_go(second.pid)
     assert second.wait(timeout=LIMIT_S) == 128 + signal.SIGTERM
-    assert run.shelf.get("result.json") is None
+    assert run.shelf.names(f"checkpoints/epoch-{further:05d}") and run.shelf.get("result.json") is None
 
     third = run.pod()
     assert third.wait(timeout=LIMIT_S) == 0
@@ -116,7 +114,7 @@ def test_the_training_holds_no_keys_of_the_store(tmp_path: Path, monkeypatch: py
     pod = run.pod()
     try:
         run.until_shelved("progress.json", pod)
-        (training,) = Path(f"/proc/{pod.pid}/task/{pod.pid}/children").read_text().split()
+        (training,) = children_of(pod.pid)
         assert b"key-of-the-store" not in Path(f"/proc/{training}/environ").read_bytes()
         assert b"RADLOOP_OBJECTS_URL" not in Path(f"/proc/{training}/environ").read_bytes()
     finally:

@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_trainer_job import command, result_of, weights_in, write_task
+from tests.integration.training_pods import LIMIT_S, children_of
 
 pytestmark = pytest.mark.integration
 
-LIMIT_S = 180.0
-TWO = {"processes": 2, "threads": 1, "steps": 6, "epoch_steps": 2, "members": 2}
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+TWO = {"processes": 2, "threads": 1, "steps": 12, "epoch_steps": 2, "members": 2}
 
 
 def until_checkpoint(task: Path, process: "subprocess.Popen[bytes]") -> None:
@@ -34,7 +30,7 @@ def test_two_processes_give_one_model_and_the_same_again_when_killed(tmp_path: P
     run = subprocess.run(command(task), check=True, timeout=LIMIT_S, capture_output=True, text=True)
     assert run.stdout.count('"plan"') == 1  # one of them speaks
     result = result_of(task)
-    assert result["outcome"] == "model" and len(result["losses"]) == 3 and len(result["chosen_epochs"]) == 2
+    assert result["outcome"] == "model" and len(result["losses"]) == 6 and len(result["chosen_epochs"]) == 2
     assert set(weights_in(task.parent / "bundle.zip")) == {"models/model.pt", "models/model_1.pt"}
     assert result["plan_digest"] == json.loads(task.read_text())["plan_digest"]
     assert {row["case_id"] for row in result["validation_dice"]} == {"case-4"}

@@ -119,6 +119,10 @@ class FakeCluster:
             pod["status"]["conditions"].append({"type": "DisruptionTarget", "status": "True", "reason": "Evicted"})
             self._kill(pod, signal.SIGTERM)
 
+    def process_of(self, pod: str) -> int:
+        """Return the id of a pod's first process."""
+        return self._processes[pod].pid
+
     def log_of(self, pod: str) -> bytes:
         """Return what a pod wrote."""
         return (self.folder / pod / "log").read_bytes()
