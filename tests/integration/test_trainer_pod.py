@@ -1,11 +1,13 @@
 """The training program where it shares nothing but the object store: killed at any moment, its successor goes on."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,18 @@ from tests.integration.training_pods import LIMIT_S, children_of, hold_in_mid_tr
 pytestmark = pytest.mark.integration
 
 PREFIX = "trainer/balls/runs/r"
+
+
+STARTED: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """End what a failed test left behind."""
+    yield
+    while STARTED:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(STARTED.pop(), signal.SIGKILL)
 
 
 class Run:
@@ -41,7 +55,9 @@ class Run:
         place.mkdir()
         environment = os.environ | {"RADLOOP_OBJECTS_URL": self.url}
         argv = [sys.executable, "-m", "training_job.pod", PREFIX]
-        return subprocess.Popen(argv, cwd=place, env=environment, start_new_session=True)
+        process = subprocess.Popen(argv, cwd=place, env=environment, start_new_session=True)
+        STARTED.append(process.pid)
+        return process
 
     def until_shelved(self, name: str, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + LIMIT_S

@@ -5,8 +5,10 @@ podFailurePolicy, backoffLimit, a pod that was evicted is made again. It stands 
 a real one does the same is shown elsewhere (tests/cluster).
 """
 
+import contextlib
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -87,6 +89,9 @@ class FakeCluster:
         """End the API and every pod."""
         for name in list(self.jobs):
             self.delete(name)
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and whatever it has started
         self.stop()
 
     def stop(self) -> None:
