@@ -61,13 +61,13 @@ def _ready_times(up: subprocess.Popen[str]) -> dict[str, float]:
 
 def _processes(layout: Layout, ready: dict[str, float]) -> str:
     """Make the table of start-up and memory; the ids stand in the folder, in the order the processes are started."""
-    rows = ["| process | ready after, s (all started at once) | resident memory, MiB |", "|---|---|---|"]
+    rows = ["| process | ready after, s (all started at once) | memory, MiB (a page that n processes share counts as 1/n in each) |", "|---|---|---|"]
     total = 0.0
     identities = json.loads(layout.processes_file.read_text())
     for identity in identities:
         process = psutil.Process(int(identity["pid"]))
         family = [process, *process.children(recursive=True)]
-        memory = sum(member.memory_info().rss for member in family) / 2**20
+        memory = sum(member.memory_full_info().pss for member in family) / 2**20
         total += memory
         name = _name(process)
         rows.append(f"| {name} | {ready.get(name, float('nan')):.1f} | {memory:.0f} |")

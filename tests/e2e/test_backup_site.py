@@ -213,8 +213,6 @@ def test_the_embedded_site_comes_back_and_the_loop_goes_on(tmp_path: Path) -> No
         check_the_loop_is_whole(facts_of(again), events_of(again), events)
 
 
-# A client of brokers that end under it leaves the socket it was just opening to the garbage collector.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.integration
 def test_the_site_on_real_engines_comes_back(tmp_path_factory: pytest.TempPathFactory, engines_folder: Path) -> None:
     place = engines_folder / "backup"
