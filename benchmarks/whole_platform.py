@@ -61,25 +61,20 @@ def _ready_times(up: subprocess.Popen[str]) -> dict[str, float]:
 
 def _processes(layout: Layout, ready: dict[str, float]) -> str:
     """Make the table of start-up and memory; the ids stand in the folder, in the order the processes are started."""
-    rows = ["| process | ready after, s (all started at once) | memory, MiB (a page that n processes share counts as 1/n in each) |", "|---|---|---|"]
-    total = 0.0
-    identities = json.loads(layout.processes_file.read_text())
-    for identity in identities:
-        process = psutil.Process(int(identity["pid"]))
-        family = [process, *process.children(recursive=True)]
-        memory = sum(member.memory_full_info().pss for member in family) / 2**20
-        total += memory
-        name = _name(process)
-        rows.append(f"| {name} | {ready.get(name, float('nan')):.1f} | {memory:.0f} |")
-    return "\n".join([*rows, f"| together | {max(ready.values()):.1f} | {total:.0f} |"])
+    rows = ["| process | ready after, s (all started at once) | memory, MiB |", "|---|---|---|"]
+    for identity in json.loads(layout.processes_file.read_text()):
+        memory = _memory_mib(psutil.Process(int(identity["pid"])))
+        rows.append(f"| {identity['name']} | {ready.get(identity['name'], float('nan')):.1f} | {memory:.0f} |")
+    everything = _memory_mib(psutil.Process(read_platform(layout).pid))
+    rows.append(
+        f"| together, with the launcher and what is forked from | {max(ready.values()):.1f} | {everything:.0f} |"
+    )
+    return "\n".join([*rows, "", "A page of memory that n processes share counts as 1/n of a page in each (PSS)."])
 
 
-def _name(process: psutil.Process) -> str:
-    words = process.cmdline()
-    if "tritonserver" in words[0]:
-        return "triton"
-    module = words[words.index("-m") + 1]
-    return "gateway" if module == "standalone.gateway" else module.replace("_", "-")
+def _memory_mib(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return sum(member.memory_full_info().pss for member in family) / 2**20
 
 
 def _study_times(layout: Layout) -> str:
