@@ -136,9 +136,13 @@ def segment_values(mask: np.ndarray) -> list[int]:
         return [value for value in range(1, LARGEST_BIT_VALUE + 1) if found >> (value - 1) & 1]
     if mask.dtype != np.uint8:
         return [int(value) for value in np.unique(mask) if value]
-    # A label map is looked through without being sorted.
+    # A label map is looked through without being sorted, eight voxels at a time where all eight are background.
+    voxels = mask.ravel(order="K")
+    whole = voxels.size // 8 * 8
+    eights = voxels[:whole].view(np.uint64)
     seen = np.zeros(256, bool)
-    seen[mask.ravel(order="K")] = True
+    seen[eights[eights != 0].view(np.uint8)] = True
+    seen[voxels[whole:]] = True
     return [int(value) for value in np.flatnonzero(seen) if value]
 
 
