@@ -14,7 +14,7 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from standalone.supervisor.tether import end_with
+from standalone.supervisor.tether import end_with_parent
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["standalone.supervisor.preloaded"])
@@ -57,7 +57,10 @@ class Forked:
 
 
 def _become(module: str, arguments: list[str], environment: dict[str, str], log_file: str) -> None:
-    end_with(os.getppid())
+    end_with_parent()
+    launcher = multiprocessing.parent_process()
+    if launcher is None or not launcher.is_alive():  # it died in the moment before
+        sys.exit(1)
     os.setsid()
     log = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(log, 1)

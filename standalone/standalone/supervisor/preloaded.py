@@ -19,8 +19,9 @@ import uvicorn  # noqa: F401
 
 import radloop.imaging
 import radloop.service  # noqa: F401
-from standalone.supervisor.tether import end_with
+from standalone.supervisor.tether import end_with_parent
 
 # What is here now is here for good: a collector that never looks at it leaves its pages shared with all who are forked.
 gc.freeze()
-end_with(os.getppid())
+# A launcher that is gone before this is seen by the fork server itself, which ends with the last of who may ask it.
+end_with_parent()
