@@ -28,6 +28,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pynetdicom import AE, evt
 
+from standalone.association import associate
+
 ATTEMPTS = 5
 NO_ANSWER = 3
 """Exit status of a sender whose pynetdicom lost an answer: on a busy machine its reactor thread, about to pause for
@@ -155,7 +157,7 @@ def send(port: int, kind: Kind, count: int, first: int, step: int, begin: Barrie
     ae = AE(ae_title="BENCHMARK")
     ae.add_requested_context(kind.sop_class_uid, ExplicitVRLittleEndian)
     ae.dimse_timeout = 5
-    association = ae.associate("127.0.0.1", port, evt_handlers=[(evt.EVT_CONN_OPEN, without_delay)])
+    association = associate(ae, "127.0.0.1", port, evt_handlers=[(evt.EVT_CONN_OPEN, without_delay)])
     if not association.is_established:
         raise SystemExit("association refused")
     if begin is not None:

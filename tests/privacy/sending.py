@@ -20,6 +20,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.sop_class import PatientRootQueryRetrieveInformationModelFind
 
+from standalone.association import associate
 from standalone.layout import Platform
 from tests.privacy.canaries import Canaries
 from tests.privacy.studies import StudyMaker, file_of
@@ -49,8 +50,11 @@ class Sender:
         ae = AE(ae_title=make.text(f"{name}, calling AE title"))
         for sop_class, syntax in {(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in instances}:
             ae.add_requested_context(sop_class, syntax)
-        association = ae.associate(
-            *self._address, ae_title=called or make.text(f"{name}, called AE title"), ext_neg=self._negotiation(name)
+        association = associate(
+            ae,
+            *self._address,
+            ae_title=called or make.text(f"{name}, called AE title"),
+            ext_neg=self._negotiation(name),
         )
         assert association.is_established
         aet = make.text(f"{name}, move originator")
@@ -79,7 +83,7 @@ class Sender:
         ae.add_requested_context(PatientRootQueryRetrieveInformationModelFind)
         version = ImplementationVersionNameNotification()
         version.implementation_version_name = make.text("refused association, implementation version")
-        association = ae.associate(*self._address, ae_title=make.text("refused association, called"), ext_neg=[])
+        association = associate(ae, *self._address, ae_title=make.text("refused association, called"), ext_neg=[])
         if association.is_established:
             association.release()
         request = self._associate_request()

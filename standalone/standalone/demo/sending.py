@@ -12,6 +12,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from radloop.errors import TemporaryError
+from standalone.association import associate
 from standalone.demo.cohort import CohortPatient
 from standalone.demo.dicom_series import series
 from standalone.demo.stopping import Stop
@@ -20,6 +21,9 @@ SUCCESS = 0x0000
 CALLING_AE_TITLE = "RADLOOPDEMO"
 # How often a sender opens an association anew when one is lost, as an archive's queue would.
 ATTEMPTS = 5
+# For the answer to an instance at hand when told to stop.
+_STOP_PATIENCE_S = 5.0
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def send_patients(
     progress
         Called after every study.
     stop
-        When set, the senders end after the instance at hand.
+        When set, the senders end after the instance at hand; one that gets no answer is not waited for.
 
     Returns
     -------
@@ -91,11 +95,14 @@ def send_patients(
                     return
                 stop.wait(attempt)
 
-    threads = [threading.Thread(target=work, name=f"sender-{number}") for number in range(max(1, associations))]
+    names = [f"sender-{number}" for number in range(max(1, associations))]
+    threads = [threading.Thread(target=work, name=name, daemon=True) for name in names]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    patience_s = _STOP_PATIENCE_S
+    while patience_s > 0 and any(thread.is_alive() for thread in threads):
+        patience_s -= _LOOK_EVERY_S if stop.is_set() else 0
+        time.sleep(_LOOK_EVERY_S)
     if failures:
         raise failures[0]
     return sent
@@ -111,7 +118,7 @@ def _send_all(
 ) -> None:
     entity = AE(ae_title=CALLING_AE_TITLE)
     entity.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-    association = entity.associate(destination.host, destination.port, ae_title=destination.ae_title)
+    association = associate(entity, destination.host, destination.port, ae_title=destination.ae_title)
     if not association.is_established:
         raise TemporaryError(
             "association-refused",

@@ -31,6 +31,7 @@ from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, write_nifti
 from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.wire import event_option
+from standalone.association import associate
 from standalone.client import Client, issue_token, operator_token
 from standalone.layout import Layout, Platform, read_platform
 
@@ -159,7 +160,7 @@ class ReadingSite:
             syntaxes = {ds.file_meta.TransferSyntaxUID for ds in instances if ds.SOPClassUID == sop_class}
             entity.add_requested_context(sop_class, sorted(syntaxes | {ExplicitVRLittleEndian}))
         platform = self.platform
-        association = entity.associate(platform.dicom_host, platform.dicom_port, ae_title=platform.dicom_ae_title)
+        association = associate(entity, platform.dicom_host, platform.dicom_port, ae_title=platform.dicom_ae_title)
         assert association.is_established
         try:
             for ds in instances:

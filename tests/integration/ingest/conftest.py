@@ -23,6 +23,7 @@ from radloop.messages import Envelope, Record
 from radloop.objects import open_objects
 from radloop.references import ObjectRef
 from radloop.settings import load
+from standalone.association import associate
 
 WAIT_S = 30.0
 
@@ -153,7 +154,7 @@ def send(site):
         for ds in instances:
             syntaxes = offered or [ds.file_meta.TransferSyntaxUID]
             ae.add_requested_context(ds.SOPClassUID, syntaxes)
-        association = ae.associate("127.0.0.1", site.port, ae_title=called)
+        association = associate(ae, "127.0.0.1", site.port, ae_title=called)
         assert association.is_established
         answers = [association.send_c_store(ds) for ds in instances]
         association.release()
@@ -167,7 +168,7 @@ def send_to():
     def run(port, instances):
         ae = AE()
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-        association = ae.associate("127.0.0.1", port)
+        association = associate(ae, "127.0.0.1", port)
         answers = [association.send_c_store(ds) for ds in instances]
         association.release()
         return answers

@@ -17,6 +17,7 @@ from ingest.adapters.dimse import DicomDoor
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.errors import PermanentError, TemporaryError
 from radloop.imaging import read_nifti
+from standalone.association import associate
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +29,7 @@ def statuses(answers) -> list[int]:
 def test_echo(site):
     ae = AE()
     ae.add_requested_context(Verification)
-    association = ae.associate("127.0.0.1", site.port)
+    association = associate(ae, "127.0.0.1", site.port)
     assert association.send_c_echo().Status == 0x0000
     (accepted,) = list(site.service.on_start[2].__self__._ae.active_associations)
     assert accepted.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -62,7 +63,7 @@ def test_senders_need_not_rewrite(site, offered, taken):
     """pynetdicom's own order would begin with Implicit VR."""
     ae = AE()
     ae.add_requested_context(MRImageStorage, offered)
-    association = ae.associate("127.0.0.1", site.port)
+    association = associate(ae, "127.0.0.1", site.port)
     assert [context.transfer_syntax for context in association.accepted_contexts] == [[taken]]
     association.release()
 
@@ -223,7 +224,7 @@ def test_nothing_identified_on_any_disk_or_in_any_log(site, send, environment, c
 def _association(port):
     entity = AE(ae_title="MODALITY")
     entity.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-    association = entity.associate("127.0.0.1", port, ae_title="RADLOOP")
+    association = associate(entity, "127.0.0.1", port, ae_title="RADLOOP")
     assert association.is_established
     return association
 

@@ -21,6 +21,7 @@ from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.events import open_event_log
 from radloop.messages import Envelope, Record
+from standalone.association import associate
 
 pytestmark = pytest.mark.integration
 
@@ -122,7 +123,7 @@ class Site:
         ae = AE(ae_title="MODALITY")
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
         ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = 3
-        association = ae.associate("127.0.0.1", self.dicom_port)
+        association = associate(ae, "127.0.0.1", self.dicom_port)
         for study in range(STUDIES):
             for number in range(SLICES):
                 if not association.is_established:
