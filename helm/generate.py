@@ -2,10 +2,12 @@
 
 From each ``values.yaml``, where every value is described above itself, come the table in the chart's README and, with
 ``constraints.yaml``, its ``values.schema.json``. Copied are the library chart into both others, the alerts of
-docs/operate/alerts.yaml and the mirror's properties; the examples are rendered by Helm.
+docs/operate/alerts.yaml and the mirror's properties; Grafana's dashboards come from docs/operate/dashboards.yaml, and the
+examples are rendered by Helm.
 """
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -31,6 +33,10 @@ _LINE = re.compile(r"( *)([\w-]+):( .*)?$")
 _TABLE = re.compile(r"(?<=\n## Values\n\n).*", re.DOTALL)
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 _QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+_SERIES = re.compile(r"\b((?:radloop|process)_\w+|up)\b(\{)?")
+_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_WIDTH, _HEIGHTS = 24, {"stat": 4, "timeseries": 8}
+"""Of Grafana's grid."""
 _RESOURCES = {
     "type": "object",
     "properties": {"requests": _QUANTITIES, "limits": _QUANTITIES},
@@ -123,6 +129,83 @@ def _schema_of(value: Value, constraints: Mapping[str, Mapping[str, Any]]) -> di
     return found
 
 
+def dashboard(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dashboard as Grafana imports it: a row of panels for each row of the plan, as wide as there is room."""
+    panels: list[dict[str, Any]] = []
+    y = 0
+    for row in plan["rows"]:
+        title = _panel("row", row["title"], {"x": 0, "y": y, "w": _WIDTH, "h": 1})
+        panels.append(title | {"collapsed": False, "panels": []})
+        y += 1
+        kind = "stat" if "show" in row["panels"][0] else "timeseries"
+        columns = len(row["panels"]) if kind == "stat" else min(len(row["panels"]), 3)
+        width, height = _WIDTH // columns, _HEIGHTS[kind]
+        for n, each in enumerate(row["panels"]):
+            line, column = divmod(n, columns)
+            place = {"x": column * width, "y": y + line * height, "w": width, "h": height}
+            panels.append(_panel(kind, each["title"], place) | _queries(each, plan["series"]))
+        y += math.ceil(len(row["panels"]) / columns) * height
+    return {
+        "uid": plan["uid"],
+        "title": plan["title"],
+        "tags": ["radloop"],
+        "schemaVersion": 39,
+        "graphTooltip": 1,
+        "refresh": "1m",
+        "time": {"from": "now-24h", "to": "now"},
+        "templating": {"list": _variables()},
+        "panels": [{"id": n, **panel} for n, panel in enumerate(panels, 1)],
+    }
+
+
+def _panel(kind: str, title: str, place: dict[str, int]) -> dict[str, Any]:
+    return {"type": kind, "title": title, "gridPos": place}
+
+
+def _queries(panel: Mapping[str, Any], series: str) -> dict[str, Any]:
+    asked = panel.get("draw") or {panel["title"]: panel["show"]}
+    shown: dict[str, Any] = {"unit": panel.get("unit", "short"), "min": 0}
+    if "red" in panel:
+        steps = [{"color": "green", "value": None}, {"color": "red", "value": panel["red"]}]
+        shown["thresholds"] = {"mode": "absolute", "steps": steps}
+    elif "show" in panel:
+        shown["color"] = {"mode": "fixed", "fixedColor": "text"}
+    return {
+        "description": panel.get("says", ""),
+        "datasource": _SOURCE,
+        "targets": [
+            {"refId": chr(ord("A") + n), "legendFormat": legend, "expr": _narrowed(expression, series)}
+            for n, (legend, expression) in enumerate(asked.items())
+        ],
+        "fieldConfig": {"defaults": shown, "overrides": []},
+    }
+
+
+def _narrowed(expression: str, series: str) -> str:
+    """Put the dashboard's own labels into every selector."""
+    return _SERIES.sub(lambda match: f"{match[1]}{{{series}{', ' if match[2] else '}'}", expression)
+
+
+def _variables() -> list[dict[str, Any]]:
+    """Return what a reader chooses: the Prometheus, and the namespaces. Outside a cluster no series has one: all are shown."""
+    namespaces = 'label_values(up{job=~"radloop-.+"}, namespace)'
+    return [
+        {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+        {
+            "name": "namespace",
+            "type": "query",
+            "datasource": _SOURCE,
+            "query": {"query": namespaces, "refId": "namespace"},
+            "refresh": 2,
+            "sort": 1,
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*",
+            "current": {"text": "All", "value": "$__all"},
+        },
+    ]
+
+
 def mirror_properties() -> str:
     """Return the mirror's properties as `radloop up` writes them, with names that the chart replaces."""
     mirror = Mirror(Path(), site="@site@", site_events="@site-events@", control_plane_events="@cloud-events@")
@@ -132,12 +215,14 @@ def mirror_properties() -> str:
 def made_without_helm() -> Iterator[tuple[Path, str]]:
     """Yield each generated file and its text, the examples left out."""
     constraints = yaml.safe_load((HELM / "constraints.yaml").read_text())
+    dashboards = yaml.safe_load((ROOT / "docs/operate/dashboards.yaml").read_text())
     for chart in CHARTS:
         folder = HELM / chart
         for file in sorted((HELM / LIBRARY).rglob("*")):
             if file.is_file():
                 yield folder / "charts" / LIBRARY / file.relative_to(HELM / LIBRARY), file.read_text()
         yield folder / "files" / "alerts.yaml", (ROOT / "docs/operate/alerts.yaml").read_text()
+        yield folder / "files" / "dashboard.json", json.dumps(dashboard(dashboards[chart]), indent=2) + "\n"
         values = values_of((folder / "values.yaml").read_text())
         yield folder / "values.schema.json", json.dumps(schema(chart, values, constraints), indent=2) + "\n"
         yield folder / "README.md", _TABLE.sub(lambda _, v=values: table(v), (folder / "README.md").read_text())

@@ -1,49 +1,19 @@
 """The alerts ask for metrics that exist, the runbook has a section for each, and the documents name tests that exist."""
 
 import ast
-import importlib
 import re
 import shutil
 import subprocess
 from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY
 
-ROOT = Path(__file__).parents[2]
+from tests.contract.series import LABELS, ROOT, SCRAPED, labels_in, metrics, names_in, values_given, values_in
+
 OPERATE = ROOT / "docs/operate"
 RUNBOOK = OPERATE / "runbook.md"
 RULES = [rule for group in yaml.safe_load((OPERATE / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
-MODULES = (
-    "radloop.telemetry",
-    "radloop.objects.sweep",
-    "ingest.adapters.metrics",
-    "inference.adapters.workers",
-    "edge_miner.adapters.metrics",
-    "qa.adapters.metrics",
-    "trainer.adapters.metrics",
-)
-FROM_PROMETHEUS = {"up": {"job", "instance"}}
-SCRAPED = {"job", "instance"}
-
-
-@cache
-def metrics() -> dict[str, set[str]]:
-    """Return the labels of every series our code offers, by its name."""
-    for name in MODULES:
-        importlib.import_module(name)
-    found = dict(FROM_PROMETHEUS)
-    for collector, names in REGISTRY._collector_to_names.items():
-        labels = set(getattr(collector, "_labelnames", ())) | SCRAPED
-        found |= {name: labels | ({"le"} if name.endswith("_bucket") else set()) for name in names}
-    return found
-
-
-def names_in(expression: str) -> set[str]:
-    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|by \([^)]*\)|offset \w+", " ", expression)
-    return {word for word in re.findall(r"[a-z_]+(?!\w*\()\b", bare) if word.startswith("radloop_") or word == "up"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -52,30 +22,17 @@ def test_what_a_rule_asks_for_exists(rule):
     assert names, "a rule without a metric"
     assert names <= metrics().keys()
     labels = set.intersection(*(metrics()[name] for name in names))
-    asked = set(re.findall(r"(\w+)\s*(?:=~|!=|!~|=)\s*\"", rule["expr"]))
-    for inside in re.findall(r"by \(([^)]*)\)", rule["expr"]):
-        asked |= {name.strip() for name in inside.split(",")}
     # A side of a comparison may leave a label out, but none is asked for that no side has.
-    assert asked <= set.union(*(metrics()[name] for name in names))
+    assert labels_in(rule["expr"]) <= set.union(*(metrics()[name] for name in names))
     told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     assert told <= labels | SCRAPED
     assert rule["labels"]["severity"] in ("page", "ticket")
 
 
-@pytest.mark.parametrize(
-    ("label", "file", "pattern"),
-    [
-        ("outcome", "libs/radloop/radloop/consumer.py", r'EVENTS_HANDLED\.labels\(record\.topic, "([^"]+)"\)'),
-        ("fate", "services/ingest/ingest/adapters/reception.py", r'^    [A-Z]+ = "([a-z]+)"$'),
-    ],
-)
-def test_values_of_labels_are_those_the_code_gives(label, file, pattern):
-    given = set(re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE))
-    asked = set()
-    for rule in RULES:
-        for values in re.findall(rf'{label}(?:=~|!=|!~|=)"([^"]+)"', rule["expr"]):
-            asked |= set(values.split("|"))
-    assert asked and asked <= given
+@pytest.mark.parametrize("label", [label for label in LABELS if label != "topic"])
+def test_values_of_labels_are_those_the_code_gives(label):
+    asked = set.union(*(values_in(label, rule["expr"]) for rule in RULES))
+    assert asked and asked <= values_given(label)
 
 
 def test_every_alert_has_its_section_and_every_section_its_alert():

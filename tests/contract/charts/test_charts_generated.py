@@ -1,5 +1,6 @@
 """What in the charts is made of something else is as it would be made now: ``make charts``."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,10 @@ def test_the_mirror_of_the_chart_has_the_properties_of_ours(hospital) -> None:
 def test_the_alerts_of_the_chart_are_those_of_the_operators_page(hospital) -> None:
     alerts = yaml.safe_load((ROOT / "docs/operate/alerts.yaml").read_text())
     assert named(hospital, "PrometheusRule", "alerts")["spec"] == alerts
+
+
+def test_the_dashboard_is_where_grafanas_sidecar_finds_it(hospital) -> None:
+    found = named(hospital, "ConfigMap", "dashboard")
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    dashboard = json.loads((ROOT / "helm/data-plane/files/dashboard.json").read_text())
+    assert json.loads(found["data"]["radloop-data-plane.json"]) == dashboard

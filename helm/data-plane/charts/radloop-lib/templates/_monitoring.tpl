@@ -1,4 +1,7 @@
-{{/* What the Prometheus operator is told: where to read, with the job names that docs/operate/alerts.yaml expects, and the alerts. */}}
+{{/*
+What the Prometheus operator is told: where to read, with the job names that docs/operate/alerts.yaml expects, and the alerts;
+and what Grafana's sidecar takes up: the dashboard.
+*/}}
 {{- define "radloop.monitoring" -}}
 {{- if .Values.monitoring.serviceMonitor.enabled }}
 ---
@@ -33,6 +36,23 @@ metadata: {{- include "radloop.metadata" (dict "root" . "name" "alerts") | ninde
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec: {{- .Files.Get "files/alerts.yaml" | fromYaml | toYaml | nindent 2 }}
+{{- end }}
+{{- with .Values.monitoring.dashboards }}
+{{- if .enabled }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{- include "radloop.metadata" (dict "root" $ "name" "dashboard" "namespace" .namespace) | nindent 2 }}
+  {{- with .labels }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+data:
+  radloop-{{ $.Chart.Name }}.json: |-
+    {{ $.Files.Get "files/dashboard.json" | fromJson | toRawJson }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
