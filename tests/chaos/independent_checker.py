@@ -22,6 +22,7 @@ SEQUENCES = {
     "study-ingested": (("study_key", "project_id"), "revision"),
     "label-approved": (("case_id",), "sequence"),
     "training-started": (("project_id",), "run_number"),
+    "training-waiting": (("run_id",), "sequence"),
 }
 
 

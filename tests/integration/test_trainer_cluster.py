@@ -4,6 +4,7 @@ What a real cluster does about the same manifests is shown in tests/cluster.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,19 +81,33 @@ def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_rest
     log = (shelf.get("log/attempt-1.txt") or b"").decode()
     assert log.count("--- pod ") == 2 and log.count(f'"plan": "{started.plan_digest}"') == 2
     assert not list((platform.folder / "work").glob("*"))  # nothing on the trainer's own disk
-    assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0]
+    assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0, 0]
 
 
 @ONE_ENGINE
 def test_a_job_that_no_machine_fits_says_so_to_people(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     cluster.has_room = False
+    began = time.time()
     platform.hear(project(), *platform.cohort(range(2), range(2, 4)))
     (started,) = platform.said("training-started")
     progress = platform.until(lambda: platform.run(started.run_id)["progress"])
     assert progress == {"phase": "waiting", "waits_for": "machine", "detail": f"Unschedulable: {UNSCHEDULABLE}"}
+    (waiting,) = platform.until(lambda: platform.said("training-waiting"))
+    assert time.time() - began < 60
+    assert waiting == trainer_pb2.TrainingWaiting(
+        run_id=started.run_id,
+        project_id=PROJECT,
+        run_number=1,
+        waits_for=trainer_pb2.TRAINING_WAIT_MACHINE,
+        scheduler_said="0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
+        since_s=waiting.since_s,
+        sequence=1,
+    )
+    assert began - 1 <= waiting.since_s <= time.time()
     platform.restart()
     platform.turn()
     assert platform.run(started.run_id)["progress"] == progress and len(cluster.jobs) == 1
+    assert len(platform.said("training-waiting")) == 1
 
     assert platform.ask("POST", f"/v1/runs/{started.run_id}/cancel")["state"] == "cancelled"
     platform.until(lambda: platform.run(started.run_id)["job_ended"])

@@ -36,6 +36,7 @@ SAID = {
     "training-started": trainer_pb2.TrainingStarted,
     "model-trained": trainer_pb2.ModelTrained,
     "training-failed": trainer_pb2.TrainingFailed,
+    "training-waiting": trainer_pb2.TrainingWaiting,
 }
 
 

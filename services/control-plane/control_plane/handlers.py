@@ -170,6 +170,12 @@ def record_run(event: messages.TrainingStarted, uow: UnitOfWork) -> list[Message
     return []
 
 
+def record_wait(event: messages.TrainingWaiting, uow: UnitOfWork) -> list[Message]:
+    """Remember what a run's job waits for."""
+    uow.registry.run_waits(event)
+    return []
+
+
 def record_model(event: messages.ModelTrained, uow: UnitOfWork) -> list[Message]:
     """Take a model into the registry, with its Dice case by case.
 
@@ -233,6 +239,7 @@ HANDLERS: dict[type, Callable[..., list[Message]]] = {
     messages.EdgeCaseFlagged: record_flag,
     messages.LabelApproved: record_approval,
     messages.TrainingStarted: record_run,
+    messages.TrainingWaiting: record_wait,
     messages.ModelTrained: record_model,
     messages.TrainingFailed: record_failed_run,
     messages.ModelDeployed: record_deployment,

@@ -139,6 +139,10 @@ class Registry(Protocol):
         """Remember what a run is; its end may have been heard before."""
         ...
 
+    def run_waits(self, waiting: messages.TrainingWaiting) -> None:
+        """Remember what a run's job waits for, unless something newer is known; its start may not have been heard yet."""
+        ...
+
     def run_ended_with_model(self, trained: messages.ModelTrained) -> None:
         """Remember a run's model; its start may not have been heard yet."""
         ...

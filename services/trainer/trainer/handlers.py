@@ -21,6 +21,7 @@ from trainer.domain.messages import (
     ModelTrained,
     NoteJobEnded,
     NoteStart,
+    NoteWait,
     ProjectConfigured,
     RecordFailure,
     RecordModel,
@@ -31,6 +32,7 @@ from trainer.domain.messages import (
     TrainingFailure,
     TrainingRequested,
     TrainingStarted,
+    TrainingWaiting,
 )
 from trainer.domain.model import (
     ACTIVE,
@@ -46,6 +48,7 @@ from trainer.domain.model import (
 )
 from trainer.domain.plan import Recipe, has_outputs_for, plan_of, train_patient_count
 from trainer.domain.policy import is_due
+from trainer.domain.waiting import wait_after
 from trainer.ports import ManifestStore, TrainerUnitOfWork
 
 
@@ -177,6 +180,27 @@ def note_start(message: NoteStart, uow: TrainerUnitOfWork) -> list[Message]:
     return []
 
 
+def note_wait(message: NoteWait, uow: TrainerUnitOfWork) -> list[Message]:
+    """Say what a run's job waits for, each time that is another reason. That it waits no longer is only remembered."""
+    run = _run(uow, message.run_id)
+    if run.state not in ACTIVE:
+        return []
+    if message.waits_for is None:
+        if run.wait is not None:
+            uow.runs.save(replace(run, wait=None))
+        return []
+    wait = wait_after(run.wait, message.waits_for, message.detail, message.now)
+    if wait is run.wait:
+        return []
+    number = run.waits_said + 1
+    uow.runs.save(replace(run, wait=wait, waits_said=number))
+    return [
+        TrainingWaiting(
+            run.run_id, run.project_id, run.run_number, wait.waits_for, wait.scheduler_said, wait.since_s, number
+        )
+    ]
+
+
 def note_job_ended(message: NoteJobEnded, uow: TrainerUnitOfWork) -> list[Message]:
     """Note that nothing of a run's job is left."""
     uow.runs.save(replace(_run(uow, message.run_id), job_ended=True))
@@ -288,6 +312,7 @@ HANDLERS: dict[type, Callable[..., list[Message]]] = {
     TrainingRequested: keep_request,
     StartRun: start_run,
     NoteStart: note_start,
+    NoteWait: note_wait,
     NoteJobEnded: note_job_ended,
     RecordModel: record_model,
     RecordFailure: record_failure,

@@ -171,6 +171,18 @@ def started(run: int, *numbers: int, request_id: str = ""):
     )
 
 
+def waiting(run: int, sequence: int, waits_for: str = "MACHINE", scheduler_said: str = ""):
+    return trainer_pb2.TrainingWaiting(
+        run_id=f"run-{run}",
+        project_id=PROJECT,
+        run_number=run,
+        waits_for=trainer_pb2.TrainingWait.Value(f"TRAINING_WAIT_{waits_for}"),
+        scheduler_said=scheduler_said,
+        since_s=1_700_000_000,
+        sequence=sequence,
+    )
+
+
 def dice(number: int, first: float, second: float, patient: str | None = None):
     name = patient or f"patient-{number}"
     return [
@@ -225,6 +237,7 @@ def everything_about_one_study():
         flagged(1, "MINED"),
         approved(1, "MINED", "round-1", 0.5),
         started(1, 1, 2),
+        waiting(1, 1),
         trained(1, dice(1, 0.5, 0.5) + dice(2, 0.9, 0.9)),
         trained(2, serving=digest("m1")),
         withdrawn(1),
@@ -276,6 +289,7 @@ def story():
         trained,
         deployed,
         withdrawn,
+        waiting,
         everything_about_one_study,
     )
     return SimpleNamespace(**{build.__name__: build for build in builders})

@@ -39,6 +39,24 @@ def test_lineage_from_labels_to_deployments(project, story):
     assert project.get("/v1/models/sha256:none", status=404)["error"] == "model-unknown"
 
 
+def test_what_a_run_waits_for_is_shown_until_it_has_ended(project, story):
+    said = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+    project.hear(story.waiting(1, 2, scheduler_said=said), story.waiting(1, 1, "QUEUE"), story.started(1, 1, 2))
+
+    def run():
+        (dataset,) = project.get("/v1/datasets")["datasets"]
+        return dataset["runs"][0]
+
+    assert run()["run_number"] == 1
+    assert run()["last_wait"] == {
+        "waits_for": "machine",
+        "scheduler_said": said,
+        "waiting_since_s": 1_700_000_000,
+    }
+    project.hear(story.trained(1))
+    assert run()["last_wait"] is None
+
+
 def test_counts(project, story):
     project.hear(
         story.study(1),

@@ -113,6 +113,11 @@ class FakeRegistry:
     def run_started(self, started):
         self.runs.setdefault(started.run_id, {})["started"] = True
 
+    def run_waits(self, waiting):
+        run = self.runs.setdefault(waiting.run_id, {})
+        if "wait" not in run or run["wait"].sequence < waiting.sequence:
+            run["wait"] = waiting
+
     def run_ended_with_model(self, trained):
         self.runs.setdefault(trained.run_id, {})["model"] = trained.model_digest
 

@@ -134,6 +134,13 @@ def test_dice_that_cannot_be_is_refused(uow, value):
     assert uow.registry.bundles == {} and uow.rounds.kept == []
 
 
+def test_the_newest_wait_of_a_run_is_kept(uow):
+    wait = messages.TrainingWaiting("run-1", "p", 1, messages.TrainingWait.MACHINE, "0/1 nodes are available.", 7, 2)
+    older = messages.TrainingWaiting("run-1", "p", 1, messages.TrainingWait.QUEUE, "", 7, 1)
+    assert handle(uow, wait, older) == []
+    assert uow.registry.runs["run-1"]["wait"] == wait
+
+
 def about_study(key="s1", case="c1"):
     return [
         messages.StudyIngested(key, "site-1", "p", 1, "a", Split.TRAIN, (messages.Case(case),)),

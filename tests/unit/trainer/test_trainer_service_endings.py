@@ -328,13 +328,15 @@ STORY: list[Message] = [
     m.TrainingRequested("request-1", PROJECT),
     START,
     m.NoteStart(RUN_1),
+    m.NoteWait(RUN_1, m.TrainingWait.MACHINE, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", 1_000.0),
+    m.NoteWait(RUN_1, None, "", 1_001.0),
     TRAINED,
     deployed("sha256:model-1"),
     deployed("sha256:brought", sequence=2),
     withdrawn(3),
 ]
-ONCE = (m.NoteStart,)
-"""The worker's own count of starts: a second one is another start."""
+ONCE = (m.NoteStart, m.NoteWait)
+"""What the worker alone says: a second start is another start, and a wait after its end another wait."""
 REPEATED = [number for number, message in enumerate(STORY, start=1) if not isinstance(message, ONCE)]
 
 

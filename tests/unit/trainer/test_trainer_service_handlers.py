@@ -489,6 +489,34 @@ def test_a_failure_is_said_once(ready: Site, reason: m.TrainingFailure) -> None:
     assert not ready.situation.unfinished and ready.situation.new_labels == 0
 
 
+NO_GPU = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+
+
+def test_what_a_job_waits_for_is_said_once_for_each_reason(ready: Site) -> None:
+    ready.start()
+    machine = m.NoteWait(RUN_1, m.TrainingWait.MACHINE, f"Unschedulable: {NO_GPU}", 100.0)
+    said = m.TrainingWaiting(RUN_1, PROJECT, 1, m.TrainingWait.MACHINE, NO_GPU, 100, 1)
+    assert ready.tell(m.NoteStart(RUN_1), machine, dataclasses.replace(machine, now=102.0)) == [said]
+    image = m.NoteWait(RUN_1, m.TrainingWait.IMAGE, "ErrImagePull: pull access denied", 110.0)
+    assert ready.tell(image) == [m.TrainingWaiting(RUN_1, PROJECT, 1, m.TrainingWait.IMAGE, "", 100, 2)]
+    over = m.NoteWait(RUN_1, None, "", 120.0)
+    assert ready.tell(over, over) == [] and ready.run().wait is None
+    # It was evicted: it waits anew.
+    again = dataclasses.replace(machine, now=130.0)
+    assert ready.tell(again) == [dataclasses.replace(said, since_s=130, sequence=3)]
+
+
+@pytest.mark.parametrize(
+    "end", [trained(), m.RecordFailure(RUN_1, m.TrainingFailure.JOB_DIED), m.CancelRun(RUN_1, "ada")]
+)
+def test_a_run_that_has_ended_waits_for_nothing(ready: Site, end: Message) -> None:
+    ready.start()
+    waits = m.NoteWait(RUN_1, m.TrainingWait.MACHINE, NO_GPU, 100.0)
+    ready.tell(m.NoteStart(RUN_1), waits, end)
+    assert ready.run().wait is None
+    assert ready.tell(waits) == [] and ready.run().wait is None
+
+
 @pytest.mark.parametrize("command", [m.NoteStart, m.NoteJobEnded, partial(m.CancelRun, subject="ada"), trained])
 def test_an_unknown_run_is_told_so(site: Site, command: Callable[[str], Message]) -> None:
     with pytest.raises(NotFound, match="run-unknown"):

@@ -22,8 +22,17 @@ from radloop.references import CaseDice, digest_of
 from radloop.testing import FakeObjects
 from trainer.adapters.job_worker import JobWorker
 from trainer.adapters.run_files import FolderRunFiles, RunFiles, ShelfRunFiles
-from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
+from trainer.domain.messages import (
+    NoteJobEnded,
+    NoteStart,
+    NoteWait,
+    RecordFailure,
+    RecordModel,
+    TrainingFailure,
+    TrainingWait,
+)
 from trainer.domain.model import Run, RunState, bundle_key
+from trainer.domain.waiting import wait_after
 
 BUNDLE = b"a bundle"
 EMPTY_PLAN = {"items": [], "serving": None, "threads": 2}
@@ -74,6 +83,7 @@ class Bench:
     def __init__(self, folder: Path, *, is_cluster: bool, max_jobs: int = 0) -> None:
         self.runs: list[Run] = []
         self.said: list[Message] = []
+        self.waits: list[TrainingWait | None] = []
         self.jobs, self.objects, self.folder = FakeJobs(), FileObjects(folder), folder / "work"
         uow = SimpleNamespace(runs=SimpleNamespace(to_look_after=lambda: list(self.runs)))
         self.refuse: type[Message] | None = None
@@ -101,8 +111,18 @@ class Bench:
     def dispatch(self, message: Message) -> list[Message]:
         if type(message) is self.refuse:
             raise TemporaryError("database-busy")
-        self.said.append(message)
+        if isinstance(message, NoteWait):
+            self._note(message)
+        else:
+            self.said.append(message)
         return []
+
+    def _note(self, note: NoteWait) -> None:
+        self.waits.append(note.waits_for)
+        (at,) = (at for at, run in enumerate(self.runs) if run.run_id == note.run_id)
+        before = self.runs[at].wait
+        after = wait_after(before, note.waits_for, note.detail, note.now) if note.waits_for else None
+        self.runs[at] = replace(self.runs[at], wait=after)
 
     def run(
         self, state: RunState, job: JobState, *, attempts: int = 1, plan: dict | None = None, run_id: str = "run-1"
@@ -315,6 +335,29 @@ def test_what_a_job_waits_for_is_said_until_it_runs(cluster: Bench) -> None:
     cluster.jobs.states["run-1"] = JobState.RUNNING
     assert cluster.worker.step() is False
     assert cluster.worker.progress(cluster.runs[0]) == {}
+    assert cluster.waits == [TrainingWait.MACHINE, None]
+
+
+def test_a_wait_is_noted_only_where_it_is_news(cluster: Bench) -> None:
+    cluster.run(RunState.RUNNING, JobState.RUNNING)
+    starts = JobStatus(JobState.WAITING, None, WaitsFor.START)
+    other = replace(WAITS, detail="0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+    image = JobStatus(JobState.WAITING, None, WaitsFor.IMAGE, "ErrImagePull: pull access denied")
+    for state in (JobState.RUNNING, starts, WAITS, WAITS, other, starts, WAITS, image, image):
+        cluster.jobs.states["run-1"] = state
+        cluster.worker.step()
+    assert cluster.waits == [TrainingWait.MACHINE, TrainingWait.IMAGE]
+
+
+def test_a_wait_that_could_not_be_noted_is_noted_later(cluster: Bench) -> None:
+    cluster.run(RunState.RUNNING, JobState.UNKNOWN)
+    cluster.jobs.states["run-1"] = WAITS
+    cluster.refuse = NoteWait
+    with pytest.raises(TemporaryError):
+        cluster.worker.step()
+    cluster.refuse = None
+    cluster.worker.step()
+    assert cluster.waits == [TrainingWait.MACHINE]
 
 
 def test_a_job_that_waited_while_we_died_is_found(cluster: Bench) -> None:
@@ -331,6 +374,9 @@ def test_what_a_cluster_refuses_is_said_and_tried_again(cluster: Bench) -> None:
         cluster.worker.step()
     said = cluster.worker.progress(cluster.runs[0])
     assert said == {"phase": "waiting", "waits_for": "configuration", "detail": str(cluster.jobs.refusal)}
+    with pytest.raises(PermanentError):
+        cluster.worker.step()
+    assert cluster.waits == [TrainingWait.CONFIGURATION]
     cluster.jobs.refusal = None
     assert cluster.worker.step() is True and cluster.said == [NoteStart("run-1")]
 

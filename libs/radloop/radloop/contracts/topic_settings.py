@@ -24,4 +24,5 @@ TOPIC_SETTINGS: dict[str, dict[str, Any]] = {
     "training-failed": {"partitions": 1, "retention": "forever", "cleanup": "delete"},
     "training-requested": {"partitions": 1, "retention": "forever", "cleanup": "delete"},
     "training-started": {"partitions": 1, "retention": "forever", "cleanup": "delete"},
+    "training-waiting": {"partitions": 1, "retention": 365, "cleanup": "delete"},
 }

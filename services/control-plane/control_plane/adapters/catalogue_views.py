@@ -49,6 +49,7 @@ class SqlCatalogueViews(SqlReader):
                     "run_number": row["run_number"],
                     "state": run_state(row),
                     "model_digest": row["model_digest"],
+                    "last_wait": last_wait(row),
                 }
                 for row in self._rows(its_runs.order_by(runs.c.run_number))
             ],
@@ -220,6 +221,13 @@ def run_state(run: Mapping[str, Any]) -> str:
     if run["model_digest"]:
         return "trained"
     return "failed" if run["failure"] else "started"
+
+
+def last_wait(run: Mapping[str, Any]) -> Json | None:
+    """Return what a run's job was last said to wait for; that it trains by now is said by nothing but the end of the run."""
+    if run["waits_for"] is None or run_state(run) != "started":
+        return None
+    return {name: run[name] for name in ("waits_for", "scheduler_said", "waiting_since_s")}
 
 
 def _model_summary(row: Json, history: list[Json], wanted: str) -> Json:

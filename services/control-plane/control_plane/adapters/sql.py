@@ -247,6 +247,20 @@ class SqlRegistry:
             request_id=started.request_id,
         )
 
+    def run_waits(self, waiting: messages.TrainingWaiting) -> None:
+        """Remember what a run's job waits for, unless something newer is known; its start may not have been heard yet."""
+        query = sa.select(tables.runs.c.wait_sequence).where(tables.runs.c.run_id == waiting.run_id)
+        if (self._connection.execute(query).scalar() or 0) < waiting.sequence:
+            self._run(
+                waiting.run_id,
+                waiting.project_id,
+                run_number=waiting.run_number,
+                waits_for=waiting.waits_for.value,
+                scheduler_said=waiting.scheduler_said,
+                waiting_since_s=waiting.since_s,
+                wait_sequence=waiting.sequence,
+            )
+
     def run_ended_with_model(self, trained: messages.ModelTrained) -> None:
         """Remember a run's model; its start may not have been heard yet."""
         self._run(

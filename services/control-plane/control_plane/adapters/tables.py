@@ -169,6 +169,10 @@ runs = sa.Table(
     sa.Column("model_digest", ID, nullable=True),
     sa.Column("failure", NAME, nullable=True),
     sa.Column("attempts", sa.Integer, nullable=True),
+    sa.Column("waits_for", NAME, nullable=True),
+    sa.Column("scheduler_said", sa.Text, nullable=True),
+    sa.Column("waiting_since_s", sa.BigInteger, nullable=True),
+    sa.Column("wait_sequence", sa.BigInteger, nullable=True),
 )
 
 models = sa.Table(

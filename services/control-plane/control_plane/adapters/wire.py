@@ -21,6 +21,7 @@ WIRE = Wire(
         (edge_miner_pb2.EdgeCaseFlagged, messages.EdgeCaseFlagged),
         (qa_pb2.LabelApproved, messages.LabelApproved),
         (trainer_pb2.TrainingStarted, messages.TrainingStarted),
+        (trainer_pb2.TrainingWaiting, messages.TrainingWaiting),
         (trainer_pb2.ModelTrained, messages.ModelTrained),
         (trainer_pb2.TrainingFailed, messages.TrainingFailed),
     ],

@@ -251,6 +251,28 @@ class TrainingStarted(Message):
     request_id: str
 
 
+class TrainingWait(StrEnum):
+    """What a run's job waits for before it trains."""
+
+    QUEUE = "queue"
+    MACHINE = "machine"
+    IMAGE = "image"
+    CONFIGURATION = "configuration"
+
+
+@dataclass(frozen=True)
+class TrainingWaiting(Message):
+    """A run's job waits, or for something else than before; the highest sequence of a run counts."""
+
+    run_id: str
+    project_id: str
+    run_number: int
+    waits_for: TrainingWait
+    scheduler_said: str
+    since_s: int
+    sequence: int
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How a new model compares with the serving one on the same validation cases."""

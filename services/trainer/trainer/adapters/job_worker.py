@@ -17,8 +17,17 @@ from radloop.references import CaseDice, digest_of
 from radloop.telemetry import logger
 from trainer.adapters.metrics import forget_progress, show_progress, show_waits
 from trainer.adapters.run_files import RunFiles
-from trainer.domain.messages import NoteJobEnded, NoteStart, RecordFailure, RecordModel, TrainingFailure
+from trainer.domain.messages import (
+    NoteJobEnded,
+    NoteStart,
+    NoteWait,
+    RecordFailure,
+    RecordModel,
+    TrainingFailure,
+    TrainingWait,
+)
 from trainer.domain.model import ACTIVE, Run, RunState, bundle_key
+from trainer.domain.waiting import wait_after
 
 log = logger(__name__)
 
@@ -124,7 +133,7 @@ class JobWorker:
                 return self._fail(run, TrainingFailure.JOB_DIED)
             log.warning("training job died, starting again", run=run.run_id, attempts=run.attempts, why=status.detail)
         if run.state is RunState.QUEUED and 0 < self._max_jobs <= self._on:
-            self._waits[run.run_id] = JobStatus(JobState.WAITING, None, WaitsFor.QUEUE, "TRAINER_MAX_JOBS jobs are on")
+            self._say_wait(run, JobStatus(JobState.WAITING, None, WaitsFor.QUEUE, "TRAINER_MAX_JOBS jobs are on"))
             return False
         self._on += 1
         return self._start(run)
@@ -139,11 +148,22 @@ class JobWorker:
     def _note_wait(self, run: Run, status: JobStatus) -> None:
         """Remember what a job waits for, and log it once each time that changes."""
         before = self._waits.pop(run.run_id, None)
+        if status.state is JobState.RUNNING and run.wait is not None:
+            self._dispatcher.dispatch(NoteWait(run.run_id, None, "", time.time()))
         if status.state is not JobState.WAITING:
             return
-        self._waits[run.run_id] = status
+        self._say_wait(run, status)
         if status != before and status.waits_for is not WaitsFor.START:
             log.warning("training job waits", run=run.run_id, waits_for=status.waits_for, detail=status.detail)
+
+    def _say_wait(self, run: Run, status: JobStatus) -> None:
+        """Show what a job waits for, and have it said where that is news: what is none must not cost a transaction at every look."""
+        self._waits[run.run_id] = status
+        if status.waits_for in (None, WaitsFor.START):  # nothing is wrong, and a wait before it may come back
+            return
+        waits_for, now = TrainingWait(status.waits_for.value), time.time()
+        if wait_after(run.wait, waits_for, status.detail, now) is not run.wait:
+            self._dispatcher.dispatch(NoteWait(run.run_id, waits_for, status.detail, now))
 
     def _start(self, run: Run) -> bool:
         try:
@@ -157,7 +177,7 @@ class JobWorker:
         try:
             self._jobs.start(run.run_id, argv, environment)
         except PermanentError as error:  # somebody must mend something; until then people see what
-            self._waits[run.run_id] = JobStatus(JobState.WAITING, None, WaitsFor.CONFIGURATION, str(error))
+            self._say_wait(run, JobStatus(JobState.WAITING, None, WaitsFor.CONFIGURATION, str(error)))
             raise
         self._dispatcher.dispatch(NoteStart(run.run_id))
         return True

@@ -22,6 +22,7 @@ WIRE = Wire(
     ],
     outgoing=[
         (trainer_pb2.TrainingStarted, messages.TrainingStarted),
+        (trainer_pb2.TrainingWaiting, messages.TrainingWaiting),
         (trainer_pb2.ModelTrained, messages.ModelTrained),
         (trainer_pb2.TrainingFailed, messages.TrainingFailed),
     ],

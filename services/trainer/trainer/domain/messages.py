@@ -45,6 +45,15 @@ class TrainingFailure(StrEnum):
     CANCELLED = "cancelled"
 
 
+class TrainingWait(StrEnum):
+    """What a run's job waits for before it trains."""
+
+    QUEUE = "queue"
+    MACHINE = "machine"
+    IMAGE = "image"
+    CONFIGURATION = "configuration"
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A segment of the project: its value in a mask and its name."""
@@ -200,6 +209,19 @@ class TrainingStarted(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingWaiting(Message):
+    """A run's job waits, or for something else than before."""
+
+    run_id: str
+    project_id: str
+    run_number: int
+    waits_for: TrainingWait
+    scheduler_said: str
+    since_s: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """How the new model compares with the serving one; differences are new minus serving, in Dice."""
 
@@ -255,6 +277,18 @@ class NoteStart(Message):
     """Command of the job worker: the run's job was started (again)."""
 
     run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteWait(Message):
+    """Command of the job worker: what the run's job waits for; None when it waits no longer."""
+
+    run_id: str
+    waits_for: TrainingWait | None
+    detail: str
+    """What the engine says about it; stays at the site."""
+    now: float
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from radloop.errors import IllegalTransition
 from radloop.references import Arm, ObjectRef, SegmentStatus, Split
-from trainer.domain.messages import DatasetItem, TrainingFailure
+from trainer.domain.messages import DatasetItem, TrainingFailure, TrainingWait
 
 _RUNS = uuid.UUID("3c1f0a4e-6c0e-5b8e-9d53-0f5ad1b4f2a1")
 
@@ -123,6 +123,23 @@ class DatasetVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What a run's job waits for, as it was said.
+
+    Attributes
+    ----------
+    scheduler_said : str
+        The part of the scheduler's words that may leave the site.
+    since_s : int
+        When the job was first seen to wait, for this or another reason; seconds since the epoch.
+    """
+
+    waits_for: TrainingWait
+    scheduler_said: str
+    since_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One training.
 
@@ -134,6 +151,10 @@ class Run:
         How often the job was started.
     job_ended : bool
         Whether nothing of the job is left; of interest after a cancellation.
+    wait : Wait or None
+        While the job waits, for something worth saying.
+    waits_said : int
+        How often that was said, over all waits of the run.
     """
 
     run_id: str
@@ -149,6 +170,8 @@ class Run:
     model_digest: str = ""
     failure: TrainingFailure | None = None
     job_ended: bool = False
+    wait: Wait | None = None
+    waits_said: int = 0
 
     def after(self, step: Step) -> "Run":
         """Return the run after a step.
@@ -166,4 +189,4 @@ class Run:
                 got=f"one that is {self.state}",
                 do="look at the run: GET /v1/runs/{run_id}",
             )
-        return replace(self, state=state)
+        return replace(self, state=state, wait=self.wait if state in ACTIVE else None)

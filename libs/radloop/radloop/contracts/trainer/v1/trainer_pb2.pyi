@@ -9,6 +9,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class TrainingWait(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRAINING_WAIT_UNSPECIFIED: _ClassVar[TrainingWait]
+    TRAINING_WAIT_QUEUE: _ClassVar[TrainingWait]
+    TRAINING_WAIT_MACHINE: _ClassVar[TrainingWait]
+    TRAINING_WAIT_IMAGE: _ClassVar[TrainingWait]
+    TRAINING_WAIT_CONFIGURATION: _ClassVar[TrainingWait]
+
 class TrainingFailure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TRAINING_FAILURE_UNSPECIFIED: _ClassVar[TrainingFailure]
@@ -16,6 +24,11 @@ class TrainingFailure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRAINING_FAILURE_JOB_DIED: _ClassVar[TrainingFailure]
     TRAINING_FAILURE_DIVERGED: _ClassVar[TrainingFailure]
     TRAINING_FAILURE_CANCELLED: _ClassVar[TrainingFailure]
+TRAINING_WAIT_UNSPECIFIED: TrainingWait
+TRAINING_WAIT_QUEUE: TrainingWait
+TRAINING_WAIT_MACHINE: TrainingWait
+TRAINING_WAIT_IMAGE: TrainingWait
+TRAINING_WAIT_CONFIGURATION: TrainingWait
 TRAINING_FAILURE_UNSPECIFIED: TrainingFailure
 TRAINING_FAILURE_BAD_PLAN: TrainingFailure
 TRAINING_FAILURE_JOB_DIED: TrainingFailure
@@ -59,6 +72,24 @@ class TrainingStarted(_message.Message):
     run_number: int
     request_id: str
     def __init__(self, run_id: _Optional[str] = ..., project_id: _Optional[str] = ..., dataset_version: _Optional[str] = ..., plan_digest: _Optional[str] = ..., items: _Optional[_Iterable[_Union[DatasetItem, _Mapping]]] = ..., run_number: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class TrainingWaiting(_message.Message):
+    __slots__ = ("run_id", "project_id", "run_number", "waits_for", "scheduler_said", "since_s", "sequence")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_SAID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    project_id: str
+    run_number: int
+    waits_for: TrainingWait
+    scheduler_said: str
+    since_s: int
+    sequence: int
+    def __init__(self, run_id: _Optional[str] = ..., project_id: _Optional[str] = ..., run_number: _Optional[int] = ..., waits_for: _Optional[_Union[TrainingWait, str]] = ..., scheduler_said: _Optional[str] = ..., since_s: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Comparison(_message.Message):
     __slots__ = ("serving_digest", "mean_difference", "lower_bound", "worst_segment_difference", "patient_count", "passes")
