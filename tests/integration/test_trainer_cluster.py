@@ -13,12 +13,15 @@ import pytest
 from radloop.contracts.trainer.v1 import trainer_pb2
 from radloop.jobs.manifest import job_name
 from radloop.objects.shelf import Shelf
-from radloop.testing.databases import ONE_ENGINE
 from radloop.testing.fake_cluster import UNSCHEDULABLE, FakeCluster
 from tests.integration.trainer_platform import PROJECT, SAID, Platform, project
 from tests.integration.training_pods import hold_in_mid_training, let_go
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # With PostgreSQL comes S3, and a cluster's pods reach no other store.
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+]
 
 
 class ClusterPlatform(Platform):
@@ -48,14 +51,12 @@ KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 def platform(cluster: FakeCluster, tmp_path: Path, database_url: str, objects_url: str) -> Iterator[ClusterPlatform]:
     # Pods get nothing of this process's environment: the keys of S3 reach them by the Secret, or not at all.
     cluster.secrets["objects"] = {name: os.environ.get(name, "") for name in KEYS}
-    secret = "objects" if objects_url.startswith("s3:") else ""
-    jobs = {"jobs_url": "kubernetes:", "job_image": "training:1", "job_store_secret": secret}
+    jobs = {"jobs_url": "kubernetes:", "job_image": "training:1", "job_store_secret": "objects"}
     platform = ClusterPlatform(tmp_path, database_url, objects_url, **jobs)
     yield platform
     platform.close()
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # and S3, whose keys the pod must get
 @pytest.mark.timeout(600)
 def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_restarts(
     cluster: FakeCluster, platform: ClusterPlatform
@@ -84,7 +85,6 @@ def test_a_job_evicted_in_mid_training_ends_with_a_model_though_the_trainer_rest
     assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0, 0]
 
 
-@ONE_ENGINE
 def test_a_job_that_no_machine_fits_says_so_to_people(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     cluster.has_room = False
     began = time.time()
@@ -115,7 +115,6 @@ def test_a_job_that_no_machine_fits_says_so_to_people(cluster: FakeCluster, plat
     assert platform.shelf(started.run_id).names() == []
 
 
-@ONE_ENGINE
 @pytest.mark.timeout(300)
 def test_a_bad_plan_fails_at_once(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     platform.hear(project(patch=[20, 20, 20]), *platform.cohort(range(2), range(2, 4)))
@@ -124,7 +123,6 @@ def test_a_bad_plan_fails_at_once(cluster: FakeCluster, platform: ClusterPlatfor
     assert len(cluster.pods) == 1
 
 
-@ONE_ENGINE
 @pytest.mark.timeout(300)
 def test_a_run_that_is_cancelled_leaves_no_pod(cluster: FakeCluster, platform: ClusterPlatform) -> None:
     platform.hear(project(initial_steps=100_000), *platform.cohort(range(2), range(2, 4)))

@@ -1,9 +1,10 @@
 """Settings of `trainer`. Those that begin with `job_` are of interest to `RADLOOP_JOBS_URL=kubernetes:` alone."""
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from radloop.errors import PermanentError
 from radloop.jobs import JobSettings
 from radloop.settings import ServiceSettings, settings_config
 
@@ -103,6 +104,18 @@ class TrainerSettings(ServiceSettings):
         if info.data.get("batch_size", processes) % processes:
             raise ValueError("a divisor of TRAINER_BATCH_SIZE")
         return processes
+
+    @model_validator(mode="after")
+    def _reach_objects_from_pods(self) -> Self:
+        """Refuse a folder beside a cluster: its pods would wait for a task that lies on the trainer's disk."""
+        if self.shared.jobs_url == "kubernetes:" and not self.shared.objects_url.startswith("s3:"):
+            raise PermanentError(
+                "objects-out-of-reach",
+                expected="RADLOOP_OBJECTS_URL=s3://… beside RADLOOP_JOBS_URL=kubernetes:, for a Job's pod reaches nothing else",
+                got=self.shared.objects_url.split(":", 1)[0] + ":…",
+                do="move the objects to S3 and set RADLOOP_OBJECTS_URL, or train on this machine with RADLOOP_JOBS_URL=process:",
+            )
+        return self
 
     def job_settings(self) -> JobSettings:
         """Return what the engine of jobs needs."""

@@ -62,3 +62,17 @@ def test_without_a_resource_no_gpu_is_asked_for(monkeypatch: pytest.MonkeyPatch)
 def test_a_setting_that_cannot_be_stops_the_start_and_is_named(monkeypatch: pytest.MonkeyPatch, name, value) -> None:
     with pytest.raises(PermanentError, match=name):
         loaded(monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize("jobs_url", ["kubernetes:", "process:"])
+def test_a_cluster_whose_pods_cannot_reach_the_objects_is_refused(
+    monkeypatch: pytest.MonkeyPatch, jobs_url: str
+) -> None:
+    own = {"RADLOOP_OBJECTS_URL": "file:///srv/objects", "RADLOOP_JOBS_URL": jobs_url}
+    if jobs_url == "process:":
+        assert loaded(monkeypatch, **own).shared.objects_url == "file:///srv/objects"
+        return
+    with pytest.raises(PermanentError) as refused:
+        loaded(monkeypatch, **own)
+    assert refused.value.code == "objects-out-of-reach" and refused.value.got == "file:…"
+    assert "s3://" in refused.value.expected and "RADLOOP_OBJECTS_URL" in refused.value.do
