@@ -103,7 +103,7 @@ securityContext:
 {{- end }}
 - name: RADLOOP_OBJECTS_URL
 {{- if .facts.objects }}
-  value: {{ required "objects.url is empty: e.g. s3://bucket/prefix?endpoint=https://s3.example.org" $values.objects.url | quote }}
+  value: {{ include "radloop.objects-url" .root | quote }}
 {{- with $values.objects.existingSecret }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" }}
 {{ include "radloop.secret-env" (dict "env" $key "secret" $values.objects.existingSecret "key" $key "optional" (eq $key "AWS_SESSION_TOKEN")) }}

@@ -14,8 +14,10 @@ from tests.contract.charts.rendering import ROOT, named, pods_of
 
 SETTINGS_OF = runpy.run_path(str(ROOT / "docs" / "generate.py"))["settings_of"]
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
-WITHOUT_PROBES = {"mirror", "migrate", "smoke-test"}
+WITHOUT_PROBES = {"mirror", "migrate", "smoke-test", "setup-1"}
 """MirrorMaker answers to nobody: it is begun again when it ends. The others end by themselves."""
+BUNDLED = {"kafka": "radloop-bundled", "postgresql": "radloop-bundled", "objects": "radloop-objects"}
+"""Engines to try, and the one Secret each may hold."""
 SHARED = {"radloop-objects", "kafka-ca", "postgresql-ca", "s3-ca"}
 SECRETS = {
     "ingest": {"radloop-events", "radloop-database", "site-key"} | SHARED,
@@ -92,6 +94,8 @@ def test_every_pod_that_stays_is_asked_how_it_is_and_has_time_to_end(objects) ->
             continue
         (container,) = pod["containers"]
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys(), name
+        if name in BUNDLED:  # their clients wait for them
+            continue
         pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
         assert pod["terminationGracePeriodSeconds"] >= pause + 15 + 5, name  # radloop.service: HTTP 5 s, threads 10 s
 
@@ -121,6 +125,42 @@ def test_the_trainer_may_do_what_it_asks_for_and_no_more(hospital) -> None:
 def test_a_pod_holds_the_secrets_it_needs_and_no_other(hospital) -> None:
     held = {name: set(secrets_of(pod)) for name, pod, _ in pods_of(hospital)}
     assert held == SECRETS
+
+
+def test_a_bundled_engine_holds_its_own_password_and_is_reached_by_our_pods_only(objects) -> None:
+    ours = {"app.kubernetes.io/part-of": "radloop"}
+    for name, pod, _ in pods_of(objects):
+        if name not in BUNDLED:
+            continue
+        assert set(secrets_of(pod)) == {BUNDLED[name]}
+        policy = named(objects, "NetworkPolicy", name)["spec"]
+        assert "egress" not in policy
+        (rule,) = policy["ingress"]
+        assert rule["ports"] == [{"port": name}]
+        assert all(ours.items() <= peer["podSelector"]["matchLabels"].items() for peer in rule["from"])
+
+
+def test_only_who_is_told_of_a_bundled_engine_reaches_it(objects) -> None:
+    there = {name for name, _, _ in pods_of(objects)} & BUNDLED.keys()
+    reaching = {
+        name: {
+            each["metadata"]["name"].partition("-")[2]
+            for each in objects
+            if each["kind"] == "NetworkPolicy"
+            for rule in ways_out([each])
+            for peer in rule["to"]
+            if peer.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/name") == name
+        }
+        for name in there
+    }
+    services = {name for name, _, _ in pods_of(objects)} & set(SERVICES)
+    stores = {"training-job"} | services - {"control-plane"}
+    expected = {
+        "kafka": services | {"setup"},
+        "postgresql": services | {"setup", "migrate"},
+        "objects": stores | {"setup"},
+    }
+    assert reaching == {name: expected[name] for name in there}
 
 
 def test_of_a_secret_with_a_key_for_each_component_a_container_has_its_own(objects) -> None:

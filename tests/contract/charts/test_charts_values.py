@@ -54,20 +54,37 @@ def test_the_schema_refuses_it_and_names_it(tools: Path, setting: str, said: str
     ("changes", "said"),
     [
         (["site="], "site is empty: name this site, e.g. --set site=st-mary"),
-        (["events.url="], "events is empty: set events.existingSecret, or events.url"),
+        (["bundled.kafka.enabled=false", "events.existingSecret="], "events is empty: set events.existingSecret, or"),
         (["database.existingSecret="], "database.existingSecret is empty: name the Secret"),
-        (["objects.url="], "objects.url is empty: e.g. s3://bucket"),
+        (["bundled.objects.enabled=false", "networkPolicy.enabled=false"], "objects.url is empty: e.g. s3://bucket"),
         (["identity.tokenSecret="], "identity is empty: set identity.url to your OpenID Connect provider"),
-        (["networkPolicy.to.database.peers=null"], "networkPolicy.to.database.peers is empty: say where it is"),
+        (["bundled.postgresql.enabled=false"], "networkPolicy.to.database.peers is empty: say where it is"),
         (["triton.enabled=false"], "triton.url is empty: name your own Triton's gRPC endpoint"),
-        (["mirror.enabled=true"], "mirror.siteBrokers is empty"),
+        (["mirror.enabled=true"], "mirror.cloudBrokers is empty"),
         (["components.ingest.replicas=2"], "set siteKey.accessMode=ReadWriteMany"),
         (["jobs.processes=3"], "jobs.processes must be a divisor of jobs.batchSize"),
         (["jobs.queue.clusterQueue=gpus"], "jobs.queue.name is empty"),
+        (["events.url=kafka://kafka:9092"], "bundled.kafka.enabled is true and events.url names another Kafka"),
+        (["events.caSecret=ca"], "bundled.kafka.enabled is true and events.caSecret is set"),
+        (["events.existingSecret="], "events.existingSecret is empty: the bundled Kafka has a password"),
+        (["database.caSecret=ca"], "bundled.postgresql.enabled is true and database.caSecret is set"),
+        (["bundled.existingSecret="], "bundled.existingSecret is empty: name the Secret with the passwords"),
+        (["objects.url=s3://other"], "bundled.objects.enabled is true and objects.url names another object store"),
+        (["objects.caSecret=ca"], "bundled.objects.enabled is true and objects.caSecret is set"),
+        (["objects.existingSecret="], "objects.existingSecret is empty: the bundled object store takes its keys"),
     ],
 )
 def test_what_a_schema_cannot_say_is_said_too(tools: Path, changes: list[str], said: str) -> None:
     assert said in refusal(tools, "data-plane", *changes)
+
+
+def test_the_control_plane_refuses_two_of_one_kind_too(tools: Path) -> None:
+    said = refusal(tools, "control-plane", "events.url=kafka://kafka:9092")
+    assert "bundled.kafka.enabled is true and events.url names another Kafka" in said
+
+
+def test_the_mirror_of_a_site_without_its_own_kafka_must_be_told(tools: Path) -> None:
+    assert "mirror.siteBrokers is empty" in refusal(tools, "data-plane", "mirror.siteBrokers=", example="hospital")
 
 
 def test_labeling_replicas_without_one_secret_are_refused(tools: Path) -> None:

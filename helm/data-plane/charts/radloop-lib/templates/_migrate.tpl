@@ -2,16 +2,18 @@
 The databases are brought up to date before any service of the new release starts: one Job, a container for each service.
 Takes a dict: `root` and `components` (facts by name).
 
-It runs before the release's own objects exist, so it has a service account that is a hook, too.
+It runs before the release's own objects exist, so it has a service account that is a hook, too. A PostgreSQL that is bundled
+is not there before the first installation: the services bring their databases up to date themselves then, as they always do.
 */}}
 {{- define "radloop.migrate" -}}
+{{- $hook := .root.Values.bundled.postgresql.enabled | ternary "pre-upgrade" "pre-install,pre-upgrade" }}
 {{- $name := dict "root" .root "name" "migrate" }}
 ---
 apiVersion: v1
 kind: ServiceAccount
 metadata: {{- include "radloop.metadata" $name | nindent 2 }}
   annotations:
-    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook: {{ $hook }}
     helm.sh/hook-weight: "-10"
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 automountServiceAccountToken: false
@@ -20,7 +22,7 @@ apiVersion: batch/v1
 kind: Job
 metadata: {{- include "radloop.metadata" $name | nindent 2 }}
   annotations:
-    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook: {{ $hook }}
     helm.sh/hook-weight: "0"
     # One that failed stays, to be read.
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded

@@ -31,3 +31,8 @@ labels: {{- include "radloop.labels" . | nindent 2 }}
 {{- $path := printf "%s/%s:%s" $image.repository .name ($image.tag | default .root.Chart.AppVersion) -}}
 {{- with $image.registry }}{{ . }}/{{ end }}{{ $path }}{{ with get $image.digests .name }}@{{ . }}{{ end }}
 {{- end -}}
+
+{{/* An image that is not ours, of `own.image`; the registry of all images stands in front of it, too. */}}
+{{- define "radloop.foreign-image" -}}
+{{- with .root.Values.image.registry }}{{ . }}/{{ end }}{{ .own.image.repository }}:{{ .own.image.tag }}{{ with .own.image.digest }}@{{ . }}{{ end }}
+{{- end -}}

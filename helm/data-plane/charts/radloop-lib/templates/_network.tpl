@@ -19,7 +19,7 @@ spec:
 {{- end -}}
 
 {{/* Ways out of a pod: dict `root` and `reaches`, keys of networkPolicy.to. The name service is always among them; an identity
-provider is not, where there is none. */}}
+provider is not, where there is none. An engine that is bundled stands in for what the values say. */}}
 {{- define "radloop.egress" -}}
 - to: {{- toYaml .root.Values.networkPolicy.dns.peers | nindent 4 }}
   ports:
@@ -30,7 +30,18 @@ provider is not, where there is none. */}}
       protocol: TCP
     {{- end }}
 {{- range $key := .reaches }}
-{{- if not (and (eq $key "identity") $.root.Values.identity.tokenSecret) }}
+{{- $bundled := include "radloop.bundled-engine" (dict "root" $.root "key" $key) | fromYaml }}
+{{- if $bundled }}
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ $.root.Release.Namespace }}
+      podSelector:
+        matchLabels: {{- include "radloop.selector" (dict "root" $.root "name" $bundled.name) | nindent 10 }}
+  ports:
+    - port: {{ $bundled.port }}
+      protocol: TCP
+{{- else if not (and (eq $key "identity") $.root.Values.identity.tokenSecret) }}
 {{- with get $.root.Values.networkPolicy.to $key }}
 {{- if not .peers }}
 {{- fail (printf "networkPolicy.to.%s.peers is empty: say where it is, e.g. [{ipBlock: {cidr: 10.1.2.0/24}}], or set networkPolicy.enabled=false" $key) }}
