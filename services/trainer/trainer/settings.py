@@ -96,7 +96,10 @@ class TrainerSettings(ServiceSettings):
     """Names of the Secrets the image is pulled with; JSON."""
 
     job_store_secret: str = ""
-    """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN: the only one a pod gets."""
+    """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN: the only keys a pod gets."""
+
+    job_store_ca_secret: str = ""
+    """Secret whose ca.crt signed the object store's certificate; empty for what the image trusts."""
 
     @field_validator("processes")
     @classmethod
@@ -140,4 +143,5 @@ class TrainerSettings(ServiceSettings):
             tolerations=self.job_tolerations,
             pull_secrets=self.job_pull_secrets,
             store_secret=self.job_store_secret,
+            store_ca_secret=self.job_store_ca_secret,
         )

@@ -40,7 +40,10 @@ def test_everything_about_jobs_can_be_set(monkeypatch: pytest.MonkeyPatch) -> No
         TRAINER_JOB_TOLERATIONS='[{"key": "nvidia.com/gpu", "operator": "Exists"}]',
         TRAINER_JOB_PULL_SECRETS='["registry"]',
         TRAINER_JOB_QUEUE="training",
+        TRAINER_JOB_STORE_SECRET="objects",
+        TRAINER_JOB_STORE_CA_SECRET="objects-ca",
     ).job_settings()
+    assert (settings.store_secret, settings.store_ca_secret) == ("objects", "objects-ca")
     assert (settings.gpu_resource, settings.gpu_count, settings.queue) == ("nvidia.com/gpu", 2, "training")
     assert settings.node_selector == {"gpu": "true"} and settings.pull_secrets == ["registry"]
     assert settings.tolerations == [{"key": "nvidia.com/gpu", "operator": "Exists"}]

@@ -1,7 +1,7 @@
 """The Kubernetes Job of a run, as a pure function: the same arguments give the same manifest, which a golden file can hold.
 
 What a reader of the cluster's security asks is answered here: the pod meets Pod Security "restricted", has no service account
-token, hears of no Service, and the only secret it holds are the keys of the object store.
+token, hears of no Service, and the only secret it holds are the keys of the object store, with the certificate that signed it.
 """
 
 import re
@@ -29,6 +29,8 @@ _HOME = {"HOME": "/tmp", "USER": "radloop"}
 """The user's number has no entry in the image's list of users, and its root folder cannot be written to."""
 _STORE_KEYS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
 """What is taken from the Secret, and whether it may be missing there."""
+_STORE_CA = "/etc/radloop/objects"
+"""Folder with the certificate of who signed the object store's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class JobSettings:
     pull_secrets: Sequence[str] = ()
     store_secret: str = ""
     """Existing Secret with the object store's keys, named as boto3 names them; empty where the pod needs none."""
+    store_ca_secret: str = ""
+    """Existing Secret whose ca.crt signed the object store's certificate; empty for what the image trusts."""
     user: int = 10001
     """User and group the pod runs as; not root."""
 
@@ -140,6 +144,7 @@ def job_manifest(run_id: str, argv: Sequence[str], env: Mapping[str, str], setti
 
 
 def _pod(argv: Sequence[str], env: Mapping[str, str], settings: JobSettings) -> dict[str, Any]:
+    certificate = {"secretName": settings.store_ca_secret, "items": [{"key": "ca.crt", "path": "ca.crt"}]}
     optional = {
         "priorityClassName": settings.priority_class,
         "runtimeClassName": settings.runtime_class,
@@ -167,6 +172,7 @@ def _pod(argv: Sequence[str], env: Mapping[str, str], settings: JobSettings) -> 
             {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
             # The runtime's own /dev/shm has 64 MiB, too little for processes that hand tensors to one another.
             {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
+            *([{"name": "objects-ca", "secret": certificate}] if settings.store_ca_secret else []),
         ],
     }
 
@@ -175,13 +181,14 @@ def _container(argv: Sequence[str], env: Mapping[str, str], settings: JobSetting
     limits = {"memory": settings.memory}
     if settings.gpu_resource and settings.gpu_count:
         limits[settings.gpu_resource] = str(settings.gpu_count)
+    trusted = {"AWS_CA_BUNDLE": f"{_STORE_CA}/ca.crt"} if settings.store_ca_secret else {}
     return {
         "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
         "command": list(argv),
         "workingDir": WORK_FOLDER,
-        "env": [{"name": name, "value": value} for name, value in sorted((_HOME | dict(env)).items())]
+        "env": [{"name": name, "value": value} for name, value in sorted((_HOME | trusted | dict(env)).items())]
         + _store_keys(settings.store_secret),
         "resources": {"requests": {"cpu": settings.cpu, **limits}, "limits": limits},
         "securityContext": {
@@ -195,6 +202,7 @@ def _container(argv: Sequence[str], env: Mapping[str, str], settings: JobSetting
             {"name": "work", "mountPath": WORK_FOLDER},
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "shared-memory", "mountPath": "/dev/shm"},
+            *([{"name": "objects-ca", "mountPath": _STORE_CA, "readOnly": True}] if trusted else []),
         ],
     }
 

@@ -40,6 +40,7 @@ SETTINGS = {
         time_to_live_s=600,
         backoff_limit=0,
         store_secret="objects",
+        store_ca_secret="objects-ca",
     ),
 }
 
@@ -67,7 +68,7 @@ def test_every_pod_meets_pod_security_restricted(name: str) -> None:
     pod = job_manifest(RUN, ARGV, ENV, SETTINGS[name])["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert {kind for volume in pod["volumes"] for kind in volume if kind != "name"} == {"emptyDir"}
+    assert {kind for volume in pod["volumes"] for kind in volume if kind != "name"} <= {"emptyDir", "secret"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     for container in pod["containers"]:
         context = container["securityContext"]
