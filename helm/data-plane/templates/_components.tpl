@@ -113,6 +113,7 @@ TRAINER_JOB_IMAGE: {{ include "radloop.image" (dict "root" $ "name" "training-jo
 TRAINER_JOB_NAMESPACE: {{ include "data-plane.jobs-namespace" $ }}
 TRAINER_JOB_SERVICE_ACCOUNT: {{ include "radloop.name" (dict "root" $ "name" "training-job") }}
 TRAINER_JOB_STORE_SECRET: {{ .storeSecret | default $.Values.objects.existingSecret | quote }}
+TRAINER_JOB_STORE_CA_SECRET: {{ .storeCaSecret | default $.Values.objects.caSecret | quote }}
 TRAINER_JOB_GPU_RESOURCE: {{ .gpuResource | quote }}
 TRAINER_JOB_CPU: {{ .cpu | quote }}
 TRAINER_JOB_MEMORY: {{ .memory | quote }}

@@ -256,3 +256,10 @@ def test_only_the_trainer_reaches_the_kubernetes_api(hospital) -> None:
 def test_a_jobs_pod_is_the_one_that_its_policy_shuts(hospital) -> None:
     labels = job_manifest("r", [], {}, JobSettings(image="i"))["spec"]["template"]["metadata"]["labels"]
     assert selects(named(hospital, "NetworkPolicy", "training-job"), labels)
+
+
+def test_a_jobs_pod_trusts_the_authority_that_the_services_trust(hospital) -> None:
+    (container,) = named(hospital, "Deployment", "trainer")["spec"]["template"]["spec"]["containers"]
+    values = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert values["TRAINER_JOB_STORE_CA_SECRET"] == "s3-ca"
+    assert values["AWS_CA_BUNDLE"] == "/etc/radloop/objects/ca.crt"
