@@ -18,7 +18,7 @@ import httpx
 from radloop.errors import RadloopError
 from radloop.events import open_event_log
 from standalone.client import Client, operator_token
-from standalone.demo.cohort import load_cohort, phantom_source
+from standalone.demo.cohort import Source, load_cohort, phantom_source
 from standalone.demo.facts import Facts
 from standalone.demo.progress import Board
 from standalone.demo.readers import Person, Tally
@@ -139,12 +139,16 @@ class ReadingRoom:
         What the demo would be started with.
     output
         Told how far it is.
+    source
+        Images; phantoms where none are named.
     """
 
-    def __init__(self, site: Layout, cloud: Layout, choices: Choices, output: Any) -> None:
+    def __init__(
+        self, site: Layout, cloud: Layout, choices: Choices, output: Any, source: Source | None = None
+    ) -> None:
         self.site, self.cloud, self.choices = site, cloud, choices
         self.cohort = load_cohort(
-            phantom_source(),
+            source or phantom_source(),
             seed=choices.seed,
             test=choices.test,
             validation=choices.validation,

@@ -3,10 +3,10 @@ ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
 COPY scripts/bootstrap-requirements.txt /tmp/requirements.txt
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r /tmp/requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --require-hashes -r /tmp/requirements.txt
 WORKDIR /src
 COPY . .
-RUN UV_PROJECT_ENVIRONMENT=/opt/radloop /opt/uv/bin/uv sync --quiet --no-cache --frozen --no-dev --no-install-workspace \
+RUN --mount=type=cache,target=/root/.cache/uv UV_LINK_MODE=copy UV_PROJECT_ENVIRONMENT=/opt/radloop /opt/uv/bin/uv sync --quiet --frozen --no-dev --no-install-workspace \
     --compile-bytecode --python python3 --package radloop-training-job && \
     /opt/uv/bin/uv export --quiet --frozen --no-dev --package radloop-training-job --format cyclonedx1.5 --output-file /opt/radloop/sbom.json
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from radloop.contracts.topics import TOPICS, mirror_allow_list
+from radloop.events.topics import LARGEST_RECORD_BYTES
 from standalone.engines.installation import java, kafka_classpath
 from standalone.engines.kafka import LOG4J
 from standalone.supervisor.process import Program
@@ -111,6 +112,7 @@ class Mirror:
             # A worker that cannot ask its group for so long leaves it, and may then wait an hour before it looks again though
             # the cluster is back. It is alone in its group: nobody waits for it meanwhile.
             found[f"{cluster}.rebalance.timeout.ms"] = str(_OUTAGE_MS)
+            found[f"{cluster}.producer.max.request.size"] = str(LARGEST_RECORD_BYTES)
         return found | {f"{there}.{name}": value for name, value in self.security.items()}
 
 

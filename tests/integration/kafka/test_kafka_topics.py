@@ -1,5 +1,6 @@
 """``radloop topics apply`` on a real cluster: it shows first, makes and alters, and leaves alone what must not change."""
 
+import random
 import uuid
 
 import pytest
@@ -7,10 +8,12 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
-from radloop.errors import PermanentError
+from radloop.errors import PermanentError, Unavailable
+from radloop.events import open_event_log, read_on
 from radloop.events.kafka import KafkaAddress
 from radloop.events.kafka.topics import Action, KafkaTopics
-from radloop.events.topics import TopicPlan, planned_topics
+from radloop.events.topics import LARGEST_RECORD_BYTES, TopicPlan, planned_topics
+from radloop.messages import Record
 from standalone.commands.root import app
 from standalone.commands.topics import DIFFERENT, KEPT
 
@@ -54,14 +57,29 @@ def test_a_missing_topic_is_made_as_declared(kafka, admin, name):
 
 def test_settings_are_altered_and_others_left(kafka, admin, name):
     topics(kafka, TopicPlan(name, 1, -1, "delete")).apply(topics(kafka, TopicPlan(name, 1, -1, "delete")).differences())
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "77777"})])
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"segment.bytes": "7777777"})])
     declared = topics(kafka, TopicPlan(name, 1, 1000, "delete"))
     (difference,) = declared.differences()
     assert (difference.action, difference.setting) == (Action.ALTER, "retention.ms")
     assert (difference.there, difference.declared) == ("-1", "1000")
     declared.apply([difference])
     assert configs(admin, name)["retention.ms"] == "1000"
-    assert configs(admin, name)["max.message.bytes"] == "77777"
+    assert configs(admin, name)["segment.bytes"] == "7777777"
+
+
+def test_the_largest_event_goes_through(kafka, name):
+    declared = topics(kafka, TopicPlan(name, 1, -1, "delete"))
+    declared.apply(declared.differences())
+    log = open_event_log(kafka.url)
+    value = random.Random(7).randbytes(LARGEST_RECORD_BYTES - 2000)
+    try:
+        log.append([Record(name, "key", value, {"ce_id": "1"})])
+        (stored,) = read_on(log, name, {})
+        assert stored.record.value == value
+        with pytest.raises(Unavailable, match="event-too-large"):
+            log.append([Record(name, "key", bytes(LARGEST_RECORD_BYTES), {"ce_id": "2"})])
+    finally:
+        log.close()
 
 
 def test_a_partition_count_is_never_changed(kafka, admin, name):

@@ -8,6 +8,8 @@ from radloop.contracts.topics import TOPICS
 from radloop.events.port import dead_letter_topic
 
 FOREVER = "forever"
+LARGEST_RECORD_BYTES = 16 * 2**20
+"""Most bytes of one event with its headers. The largest names every label of a training, with 284 bytes each: 59,000 labels."""
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -37,6 +39,7 @@ class TopicPlan:
             "retention.ms": str(self.retention_ms),
             # A producer's clock may jump: the broker's decides how old a record is.
             "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(LARGEST_RECORD_BYTES),
         }
         if replication > 0:
             # As many copies may be away as leave one that outlives the next loss.

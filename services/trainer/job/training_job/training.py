@@ -4,6 +4,7 @@ All chance of a step comes from (seed, step) and all order of an epoch from (see
 any generator: network, optimizer and the number of epochs done are the whole state.
 """
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -100,6 +101,8 @@ class Training:
             scores, losses = found.scores, found.losses
         self._team.wait_for_all()  # before the first of them writes another checkpoint
         first = len(losses)
+        if first and self._team.is_writer:
+            print(json.dumps({"goes_on_after_epoch": first}), flush=True)
         for epoch in range(first, epochs):
             losses.append(self._epoch(epoch))
             if not self._team.is_writer:

@@ -20,6 +20,7 @@ from radloop.events.kafka.consumer import KafkaGroupConsumer
 from radloop.events.kafka.probe import probe
 from radloop.events.kafka.records import headers_of, stored_of, to_bytes
 from radloop.events.port import Stored
+from radloop.events.topics import LARGEST_RECORD_BYTES
 from radloop.messages import Record
 
 _DELIVERED_WITHIN_S = 30.0
@@ -35,6 +36,7 @@ _PRODUCER = {
     "batch_size": 128 * 1024,
     "max_block_ms": 10_000,
     "delivery_timeout_ms": int(_DELIVERED_WITHIN_S * 1000),
+    "max_request_size": LARGEST_RECORD_BYTES,
 }
 _READER = {
     "metrics_enabled": False,

@@ -49,7 +49,10 @@ def explain(error: Exception) -> RadloopError | None:
     text = f"{type(error).__name__} {error}"
     if isinstance(error, errors.MessageSizeTooLargeError) or "RecordTooLarge" in text:
         return Unavailable(
-            "event-too-large", expected="an event of less than 1 MB", got="a larger one", do="mend the producer"
+            "event-too-large",
+            expected="an event of 16 MiB at most, and a topic whose max.message.bytes allows it",
+            got="a larger one, or an older topic",
+            do="radloop topics apply",
         )
     for name, operation in (
         ("TopicAuthorizationFailedError", "Read or Write on the topic"),

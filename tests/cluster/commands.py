@@ -1,0 +1,63 @@
+"""kubectl and helm, as a person types them, against the cluster that KUBECONFIG names."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = (ROOT / ".engines" / "cluster-tools", ROOT / ".engines" / "kubernetes" / "bin")
+
+
+def run(*command: str, given: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command with the project's own tools first in the path; what it says on failure is in the error."""
+    path = os.pathsep.join([*map(str, TOOLS), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, check=False, env=os.environ | {"PATH": path}, cwd=ROOT
+    )
+    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done
+
+
+def kubectl(*arguments: str, given: str | None = None, check: bool = True) -> str:
+    """Return what kubectl prints."""
+    return run("kubectl", *arguments, given=given, check=check).stdout
+
+
+def found(*arguments: str) -> Any:
+    """Return what ``kubectl get`` finds: the object, or the list of them."""
+    answer = json.loads(kubectl("get", *arguments, "--output", "json"))
+    return answer.get("items", answer) if answer["kind"].endswith("List") else answer
+
+
+def apply(*manifests: dict[str, Any]) -> None:
+    """Make objects, or change them."""
+    kubectl(
+        "apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+    )
+
+
+def helm(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run helm."""
+    return run("helm", *arguments, check=check)
+
+
+def wait_for(look: Callable[[], T], seconds: float, what: str, every_s: float = 0.5) -> T:
+    """Look until there is something true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(every_s)
+    return seen
+
+
+def secret(namespace: str, name: str, values: dict[str, str]) -> dict[str, Any]:
+    """Describe a Secret."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}

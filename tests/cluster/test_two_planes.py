@@ -1,0 +1,237 @@
+"""A hospital and its cloud, each installed by its chart: one round of the loop on real images, while the cluster does what clusters do.
+
+The pods are upgraded while studies come in, the training's pod is evicted, pods of services are killed, and in the end the whole
+node is drained. What both planes left is then judged by the checker of the chaos tests, which knows none of our code.
+"""
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from standalone.client import Client, operator_token
+from standalone.demo.cohort import find_real_source, phantom_source
+from standalone.demo.state import PROJECT_ID, Choices
+from standalone.engines.mirror import incoming_topics, outgoing_topics
+from standalone.layout import Layout
+from tests.chaos.independent_checker import all_faults
+from tests.chaos.planes_under_fire import evidence, is_quiet
+from tests.chaos.two_planes import ReadingRoom
+from tests.cluster.commands import ROOT, found, helm, kubectl, wait_for
+from tests.cluster.conftest import CLOUD_NAMESPACE, GPU, SITE_NAMESPACE, Cluster
+from tests.cluster.engines import PlaneEngines
+from tests.cluster.installation import (
+    CHARTS,
+    cloud_values,
+    doors,
+    install,
+    pods,
+    site_values,
+)
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
+
+SERVICES = ("ingest", "inference", "edge-miner", "labeling", "qa", "trainer")
+OLD = "0.0.9"
+CHOICES = Choices(
+    seed=7,
+    rounds=1,
+    batch=4,
+    start=3,
+    pool=8,
+    test=4,
+    validation=3,
+    initial_steps=150,
+    update_steps=50,
+    error_share=0.15,
+    cohort="real",
+)
+
+
+@dataclass
+class Story:
+    """What happened, for the tests to judge.
+
+    Attributes
+    ----------
+    site, cloud
+        Folders by which our commands find the planes.
+    """
+
+    site: Layout
+    cloud: Layout
+    room: ReadingRoom
+    seen: dict[str, Any] = field(default_factory=dict)
+
+
+class Work(threading.Thread):
+    """The script and the readers of the demo, beside what the cluster does."""
+
+    def __init__(self, room: ReadingRoom) -> None:
+        super().__init__(daemon=True)
+        self._room = room
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Work until one round is whole."""
+        try:
+            self._room.work(patience_s=1500)
+        except BaseException as error:
+            self.failure = error
+
+    def check(self) -> None:
+        """Raise what stopped it."""
+        if self.failure is not None:
+            raise self.failure
+
+
+def packed(folder: Path, plane: str) -> Path:
+    """Pack a chart as an older release."""
+    helm("package", str(CHARTS / plane), "--version", OLD, "--destination", str(folder))
+    return folder / f"{plane}-{OLD}.tgz"
+
+
+def job_pods() -> list[dict[str, Any]]:
+    """Return the pods of training Jobs, oldest first."""
+    every = found("pods", "--namespace", SITE_NAMESPACE, "--selector", "app.kubernetes.io/name=training-job")
+    return sorted(every, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+def evict(pod: dict[str, Any]) -> None:
+    """Evict a pod, as a drain does."""
+    name = pod["metadata"]["name"]
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": SITE_NAMESPACE}}
+    kubectl("create", "--raw", f"/api/v1/namespaces/{SITE_NAMESPACE}/pods/{name}/eviction", "--filename", "-",
+            given=json.dumps(body))  # fmt: skip
+
+
+def all_ready() -> bool:
+    """Whether every Deployment of both planes is as it should be."""
+    deployments = [
+        each for name in (SITE_NAMESPACE, CLOUD_NAMESPACE) for each in found("deployments", "--namespace", name)
+    ]
+    return all(each["status"].get("readyReplicas", 0) == each["spec"]["replicas"] for each in deployments)
+
+
+@pytest.fixture(scope="module")
+def story(
+    cluster: Cluster, site_engines: PlaneEngines, cloud_engines: PlaneEngines, namespaces: None
+) -> Iterator[Story]:
+    """Install, work, upgrade, evict, kill, drain; then read what is left."""
+    of_cloud, of_site = cloud_values(cloud_engines), site_values(site_engines, cloud_engines, cluster.api)
+    install(packed(cluster.folder, "control-plane"), CLOUD_NAMESPACE, of_cloud, cluster.folder)
+    install(packed(cluster.folder, "data-plane"), SITE_NAMESPACE, of_site, cluster.folder)
+    site, cloud = site_engines.layout, cloud_engines.layout
+    with doors(CLOUD_NAMESPACE, cloud), doors(SITE_NAMESPACE, site):
+        source = find_real_source({}, ROOT) or phantom_source()
+        story = Story(site, cloud, ReadingRoom(site, cloud, CHOICES, Console(), source))
+        work = Work(story.room)
+        work.start()
+        client = Client(json.loads(site.platform_file.read_text())["url"], operator_token(site))
+
+        def until(look: Any, seconds: float, what: str) -> Any:
+            def looked() -> Any:
+                work.check()
+                return look()
+
+            return wait_for(looked, seconds, what)
+
+        # Studies come in; everything is replaced by the present release meanwhile.
+        until(lambda: _came_in(client) > 2, 300, "the first studies")
+        before = _came_in(client)
+        for values in (of_cloud, of_site):
+            values["logLevel"] = "debug"
+        install(CHARTS / "control-plane", CLOUD_NAMESPACE, of_cloud, cluster.folder)
+        install(CHARTS / "data-plane", SITE_NAMESPACE, of_site, cluster.folder)
+        story.seen["came in"] = (before, story.room.studies)
+
+        # The first training has written a checkpoint, and its pod is evicted.
+        first = until(lambda: next(iter(job_pods()), None), 600, "a training Job's pod")
+        story.seen["job"] = found("job", first["metadata"]["labels"]["job-name"], "--namespace", SITE_NAMESPACE)
+        until(lambda: _has_checkpoint(site_engines), 600, "a checkpoint in the store")
+        evict(first)
+        second = until(lambda: next(iter(job_pods()[1:]), None), 120, "the pod that goes on")
+        story.seen["pods of the first run"] = [pod["metadata"]["name"] for pod in (first, second)]
+
+        # Pods of services are killed, one after the other.
+        draw = random.Random(CHOICES.seed)
+        for component in draw.sample(SERVICES, len(SERVICES)):
+            for pod in pods(SITE_NAMESPACE, component):
+                kubectl(
+                    "--namespace",
+                    SITE_NAMESPACE,
+                    "delete",
+                    "pod",
+                    pod["metadata"]["name"],
+                    "--grace-period=0",
+                    "--force",
+                )
+            until(all_ready, 180, f"{component} to be back")
+
+        while work.is_alive():
+            work.join(5)
+        work.check()
+
+        # The node is drained: nothing of ours holds it up. It is the only one, so all come back to it.
+        kubectl("drain", cluster.node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s")
+        story.seen["left by the drain"] = [
+            each["metadata"]["name"]
+            for each in found("pods", "--namespace", SITE_NAMESPACE)
+            if each["status"]["phase"] == "Running"
+        ]
+        kubectl("uncordon", cluster.node)
+        wait_for(all_ready, 300, "all to be back after the drain")
+        wait_for(lambda: is_quiet(site, cloud), 300, "the planes to come to rest")
+        story.seen["runs"] = client.get("/trainer/v1/runs", project_id=PROJECT_ID)
+        client.close()
+        yield story
+
+
+def _came_in(client: Client) -> int:
+    try:
+        return int(client.get("/ingest/v1/status")["studies"]["received"])
+    except Exception:
+        return 0
+
+
+def _has_checkpoint(engines: PlaneEngines) -> bool:
+    chosen = engines.layout.engines
+    assert chosen is not None
+    from tests.chaos.independent_checker import read_keys
+
+    keys = read_keys(chosen.s3.endpoint, "radloop", chosen.s3.access_key, chosen.s3.secret_key)
+    return any("/checkpoints/" in key for key in keys)
+
+
+def test_nothing_was_lost_and_nothing_done_twice(story: Story) -> None:
+    faults = all_faults(
+        evidence(story.site),
+        evidence(story.cloud),
+        accepted=story.room.studies,
+        acknowledged=story.room.acknowledged,
+        outgoing=outgoing_topics(),
+        incoming=incoming_topics(),
+    )
+    faults.pop("no_orphan_object", None)
+    assert not faults
+
+
+def test_the_training_was_a_job_that_asked_for_a_gpu(story: Story) -> None:
+    [container] = story.seen["job"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"][GPU] == "1"
+
+
+def test_the_evicted_training_went_on_from_its_checkpoint(story: Story) -> None:
+    first, second = story.seen["pods of the first run"]
+    run = min(story.seen["runs"]["runs"], key=lambda run: run["run_number"])
+    assert first != second and run["state"] == "done"
+
+
+def test_the_drain_left_none_of_ours(story: Story) -> None:
+    assert story.seen["left by the drain"] == []
