@@ -132,7 +132,7 @@ def test_wrong_keys(s3_url, monkeypatch):
         with pytest.raises(Unavailable, match="object-store-refused.*check the keys") as raised:
             ask()
         assert SECRET not in str(raised.value)
-    assert not answers(store)
+    assert "check the keys" in str(answers(store))
 
 
 def test_no_keys(s3_url, monkeypatch, tmp_path):
@@ -179,7 +179,7 @@ def test_a_server_killed_and_back(tmp_path, monkeypatch):
         store.check()
     with running(server):
         ref = store.put("a", b"x")
-    assert not answers(store)
+    assert "object-store-unavailable" in str(answers(store))
     for ask in (
         lambda: store.put("b", b"x"),
         lambda: store.get(ref),
@@ -190,7 +190,7 @@ def test_a_server_killed_and_back(tmp_path, monkeypatch):
             ask()
         assert server.secret_key not in str(raised.value)
     with running(server):
-        assert answers(store) and store.get(ref) == b"x" and store.keys("") == ["a"]
+        assert answers(store) is True and store.get(ref) == b"x" and store.keys("") == ["a"]
 
 
 class FullServer(BaseHTTPRequestHandler):

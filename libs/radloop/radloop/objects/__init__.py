@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from radloop.errors import PermanentError, TemporaryError
+from radloop.errors import PermanentError, RadloopError
 from radloop.objects.files import FileObjects
 from radloop.objects.port import Objects, StoredObject
 
 __all__ = ["Objects", "StoredObject", "answers", "open_objects"]
 
 
-def answers(objects: Objects) -> bool:
-    """Whether the store answers now: what ``/readyz`` asks."""
+def answers(objects: Objects) -> bool | str:
+    """Return true when the store answers now, else in words why not: what ``/readyz`` asks."""
     try:
         objects.check()
-    except TemporaryError:
-        return False
+    except RadloopError as error:
+        return str(error)
     return True
 
 

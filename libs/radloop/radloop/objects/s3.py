@@ -39,8 +39,8 @@ class S3Objects:
 
     Parameters
     ----------
-    client, public_client
-        Of boto3; the second knows the server by the address that browsers use.
+    client, public_client, hasty_client
+        Of boto3; the second knows the server by the address that browsers use, the third gives up soon.
     bucket, prefix
         Where the objects are; the prefix is empty or ends in ``/``.
     cache
@@ -48,9 +48,15 @@ class S3Objects:
     """
 
     def __init__(
-        self, client: Any, bucket: str, prefix: str, cache: ObjectCache | None = None, public_client: Any = None
+        self,
+        client: Any,
+        bucket: str,
+        prefix: str,
+        cache: ObjectCache | None = None,
+        public_client: Any = None,
+        hasty_client: Any = None,
     ) -> None:
-        self._client, self._public_client = client, public_client or client
+        self._client, self._public_client, self._hasty_client = client, public_client or client, hasty_client or client
         self._bucket, self._prefix, self._cache = bucket, prefix, cache
 
     def put(self, key: str, data: bytes) -> ObjectRef:
@@ -155,7 +161,7 @@ class S3Objects:
     def check(self) -> None:
         """Return when the bucket answers to these keys."""
         with in_our_words():
-            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+            self._hasty_client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
     def _store_parts(self, ref: ObjectRef, read: Callable[[int, int], bytes]) -> ObjectRef:
         metadata = {_DIGEST: ref.digest}

@@ -53,16 +53,25 @@ def open_s3(url: str, work_dir: Path | None) -> S3Objects:
         f"{prefix}/" if prefix else "",
         cache,
         _client(public_endpoint, region) if public_endpoint else None,
+        # A probe waits five seconds for what the check says.
+        _client(endpoint, region, connect_timeout=1.5, read_timeout=2.5, attempts=1),
     )
 
 
-def _client(endpoint: str | None, region: str | None) -> Any:
+def _client(
+    endpoint: str | None,
+    region: str | None,
+    *,
+    connect_timeout: float = 5,
+    read_timeout: float = 60,
+    attempts: int = 3,
+) -> Any:
     session = Session()
     config = Config(
         signature_version="s3v4",
-        connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=32,
         # Other servers seldom have a name per bucket.
         s3={"addressing_style": "path" if endpoint else "auto"},
