@@ -16,6 +16,7 @@ MODULES = (
     "radloop.telemetry",
     "radloop.objects.sweep",
     "ingest.adapters.metrics",
+    "inference.adapters.triton_replicas",
     "inference.adapters.workers",
     "edge_miner.adapters.metrics",
     "qa.adapters.metrics",

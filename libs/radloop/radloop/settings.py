@@ -46,7 +46,7 @@ class SharedSettings(BaseSettings):
     """What runs training jobs: process: (this machine) or kubernetes: (Jobs of a cluster; see TRAINER_JOB_*)."""
 
     triton_url: str = "127.0.0.1:8001"
-    """Host and port of Triton's gRPC endpoint."""
+    """host:port[,host:port] of Triton's gRPC endpoints. Each address a name stands for is a replica, as those of a headless Service."""
 
     auth_url: str
     """Identity: token:<file with the site's secret>, or oidc+https://<issuer>?audience=...&client_id=...[&roles_claim=roles]."""

@@ -7,6 +7,7 @@ from inference.adapters import http
 from inference.adapters.references import needed, retention
 from inference.adapters.sql import InferenceSqlUnitOfWork, SqlPredictionQueue
 from inference.adapters.triton import TritonServer
+from inference.adapters.triton_replicas import TritonReplicas
 from inference.adapters.wire import WIRE
 from inference.adapters.workers import ModelKeeper, ModelLoader, ObjectSweeper, PredictionWorker
 from inference.domain.messages import AskForPrediction, PredictionRequested, StudyIngested
@@ -38,9 +39,10 @@ def build(settings: InferenceSettings) -> Service:
     }
     dispatch = Dispatcher(handlers, unit_of_work).dispatch
 
-    server = TritonServer(
-        shared.triton_url, predict_timeout_s=settings.predict_timeout_s, load_timeout_s=settings.load_timeout_s
+    connect = partial(
+        TritonServer, predict_timeout_s=settings.predict_timeout_s, load_timeout_s=settings.load_timeout_s
     )
+    server = TritonReplicas(shared.triton_url, connect)
     loader = ModelLoader(server, objects, chosen)
     # Held for longer than an attempt can take: loading, predicting, storing.
     queue = SqlPredictionQueue(

@@ -182,7 +182,7 @@ class ProgramDied(TemporaryError):
 
 
 class ModelServer(Protocol):
-    """A server that runs bundles: Triton.
+    """A server that runs bundles: Triton, however many there are of it.
 
     All of it raises `TemporaryError` when the server is away.
     """
@@ -192,16 +192,20 @@ class ModelServer(Protocol):
         ...
 
     def loaded(self) -> set[str]:
-        """Return the names of the models that are ready."""
+        """Return the names of the models that are ready everywhere."""
+        ...
+
+    def held(self) -> set[str]:
+        """Return the names of the models that are ready anywhere, and take memory there."""
         ...
 
     def load(self, name: str, bundle: bytes) -> None:
-        """Load a bundle under a name; one loaded under it before is replaced.
+        """Load a bundle under a name, which is made of its digest; when this returns it is ready everywhere.
 
         Raises
         ------
         ModelBroken
-            The bundle cannot be loaded.
+            The bundle cannot be loaded somewhere.
         """
         ...
 

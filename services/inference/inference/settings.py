@@ -11,7 +11,7 @@ class InferenceSettings(ServiceSettings):
     model_config = settings_config("INFERENCE_")
 
     in_flight: int = Field(default=2, ge=1, le=64)
-    """Number of predictions with Triton at the same time; the others wait in the table."""
+    """Number of predictions with Triton at the same time, all its replicas together; the others wait in the table."""
 
     members: int = Field(default=0, ge=0)
     """Number of a bundle's members (weights files) that predict; 0 for all. Changes every prediction's identity."""

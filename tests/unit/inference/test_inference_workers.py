@@ -45,6 +45,8 @@ class FakeServer:
     def loaded(self):
         return set(self.names)
 
+    held = loaded
+
     def load(self, name, bundle):
         self.loads.append(name)
         if name in self.broken:

@@ -1,4 +1,4 @@
-"""Triton over gRPC: load and unload by call, predict, and what its errors mean.
+"""One Triton over gRPC: load and unload by call, predict, and what its errors mean. Several of them: `triton_replicas`.
 
 A bundle travels to Triton inside the load call (three files: configuration, a program of a few lines, the bundle), so
 that the service and the server share no folder. After a restart Triton knows no model; the service loads again what
@@ -17,6 +17,8 @@ from inference.ports import Answer, ModelBroken, ModelNotLoaded, ProgramDied, Pr
 from radloop.errors import TemporaryError
 
 CONFIG = json.dumps({"backend": "python"})
+VERSION = "1"
+"""Version of every model: another bundle is another model."""
 
 PROGRAM = b'''"""What Triton's python backend loads for every bundle; the program itself is the installed package `bundle_runner`."""
 
@@ -62,11 +64,12 @@ class TritonServer:
     def __init__(self, url: str, *, predict_timeout_s: float, load_timeout_s: float) -> None:
         self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
         self._predict_timeout_s, self._load_timeout_s = predict_timeout_s, load_timeout_s
+        self._is_closed = False
 
     def is_ready(self) -> bool:
         """Whether the server answers. Never raises."""
         try:
-            return self._client.is_server_ready(client_timeout=2.0)
+            return not self._is_closed and self._client.is_server_ready(client_timeout=2.0)
         except InferenceServerException:
             return False
 
@@ -76,8 +79,17 @@ class TritonServer:
             # Not the repository index: it leaves out models whose files came with the load call.
             found = self._client.get_inference_statistics(client_timeout=10.0)
         except InferenceServerException as error:
-            raise _away(error) from error
-        return {model.name for model in found.model_stats}
+            raise away(_code(error)) from error
+        return {model.name for model in found.model_stats if model.version == VERSION}
+
+    def held(self) -> set[str]:
+        """Return the same: one server has what it has."""
+        return self.loaded()
+
+    def close(self) -> None:
+        """End the connection; what waits for an answer fails as if the server were away."""
+        self._is_closed = True
+        self._client.close()
 
     def load(self, name: str, bundle: bytes) -> None:
         """Load a bundle under a name; see `ModelServer.load`."""
@@ -85,12 +97,12 @@ class TritonServer:
             self._client.load_model(
                 name,
                 config=CONFIG,
-                files={"file:1/model.py": PROGRAM, "file:1/bundle.zip": bundle},
+                files={f"file:{VERSION}/model.py": PROGRAM, f"file:{VERSION}/bundle.zip": bundle},
                 client_timeout=self._load_timeout_s,
             )
         except InferenceServerException as error:
-            if _code(error) == "UNAVAILABLE":
-                raise _away(error) from error
+            if self._is_lost(error):
+                raise away(_code(error)) from error
             raise ModelBroken(error.message()) from error
         self._check(name)
 
@@ -104,14 +116,20 @@ class TritonServer:
                 name,
                 _inputs(np.zeros((1, 1, 1, 1)), np.eye(4)),
                 outputs=[triton.InferRequestedOutput("report")],
+                model_version=VERSION,
                 parameters={"check": True},
                 client_timeout=self._load_timeout_s,
             )
         except InferenceServerException as error:
-            if _code(error) in ("UNAVAILABLE", "CANCELLED"):
-                raise _away(error) from error
+            if self._is_lost(error):
+                raise away(_code(error)) from error
             self.unload(name)
             raise ModelBroken(error.message()) from error
+
+    def _is_lost(self, error: InferenceServerException) -> bool:
+        """Whether a call failed because of the server; one that let the time pass may be busy, or gone without a word."""
+        code = _code(error)
+        return code in ("UNAVAILABLE", "CANCELLED") or (code == "DEADLINE_EXCEEDED" and not self.is_ready())
 
     def unload(self, name: str) -> None:
         """Unload a model; one that is not there is no error."""
@@ -119,7 +137,7 @@ class TritonServer:
             self._client.unload_model(name, client_timeout=self._load_timeout_s)
         except InferenceServerException as error:
             if _code(error) in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-                raise _away(error) from error
+                raise away(_code(error)) from error
 
     def predict(
         self, name: str, image: np.ndarray, affine_ras: np.ndarray, seed: int, settings: PredictionSettings
@@ -137,11 +155,16 @@ class TritonServer:
                 name,
                 _inputs(image, affine_ras),
                 outputs=[triton.InferRequestedOutput(output) for output in (mask, *_OUTPUTS)],
+                model_version=VERSION,
                 parameters=parameters,
                 client_timeout=self._predict_timeout_s,
             )
         except InferenceServerException as error:
             raise self._meaning(error) from error
+        except ValueError as error:  # gRPC's answer to a call on a connection that is closed
+            if not self._is_closed:
+                raise
+            raise away() from error
         report = json.loads(result.as_numpy("report").tobytes())
         answer = Answer(
             mask=result.as_numpy(mask),
@@ -157,8 +180,8 @@ class TritonServer:
         code = _code(error)
         if code == "NOT_FOUND" or (code == "UNAVAILABLE" and self.is_ready()):
             return ModelNotLoaded("model-not-loaded", delay_s=1.0)
-        if code in ("UNAVAILABLE", "CANCELLED"):
-            return _away(error)
+        if self._is_lost(error):
+            return away(_code(error))
         if code == "INVALID_ARGUMENT":
             return ProgramFailed(PredictionFailure.UNSUITABLE, error.message())
         said, _, _ = error.message().partition(":")
@@ -180,7 +203,8 @@ def _code(error: InferenceServerException) -> str:
     return (error.status() or "").removeprefix("StatusCode.")
 
 
-def _away(error: InferenceServerException) -> TemporaryError:
+def away(got: str = "") -> TemporaryError:
+    """Return the error that Triton is away; `got` is gRPC's code."""
     return TemporaryError(
-        "triton-away", delay_s=2.0, expected="an answer from Triton", got=_code(error) or "none", do="start Triton"
+        "triton-away", delay_s=2.0, expected="an answer from Triton", got=got or "none", do="start Triton"
     )

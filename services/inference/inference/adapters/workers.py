@@ -46,7 +46,7 @@ PREDICTION_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 WAITING = Gauge("radloop_inference_waiting_predictions", "Predictions that wait for Triton")
-LOADED = Gauge("radloop_inference_loaded_models", "Models that are ready in Triton")
+LOADED = Gauge("radloop_inference_loaded_models", "Models that are ready in Triton, in every replica of it")
 
 MAX_ATTEMPTS = 3
 """How often a model's process may die on a case before the prediction is given up."""
@@ -166,7 +166,7 @@ class ModelKeeper:
             serving = by_digest.get((of_project.project_id, of_project.serving_digest))
             if serving is not None and serving.triton_name not in loaded:
                 self._load_again(serving)
-        for name in sorted(names_to_unload(models, digests_to_keep(traffic, asked_for), loaded)):
+        for name in sorted(names_to_unload(models, digests_to_keep(traffic, asked_for), self._server.held())):
             self._server.unload(name)
             log.info("model unloaded", model=name)
         LOADED.set(len(self._server.loaded()))
