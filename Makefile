@@ -21,8 +21,8 @@ engines: bootstrap ## Install Kafka, PostgreSQL and an S3 server for ENGINES=rea
 	@scripts/engines
 
 # Where Go's modules cannot be had, the tests of the charts are skipped by that reason.
-cluster-tools: bootstrap ## Install helm, helm-unittest and kubeconform for the tests of the charts
-	@scripts/cluster-tools || echo "cluster-tools: not installed; the tests of the charts are skipped"
+cluster-tools: bootstrap ## Install helm, helm-unittest, kubeconform and promtool for the tests of the charts and alerts
+	@scripts/cluster-tools || echo "cluster-tools: not installed; the tests of the charts and alerts are skipped"
 
 # Where there is none and nobody may install it, this says what to type, and the tests of the pages are skipped by that reason.
 browser: bootstrap ## Find Chromium for the tests of the reading room, or install it (as root, by apt-get)

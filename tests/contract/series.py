@@ -1,10 +1,14 @@
-"""What our code offers to Prometheus, and what an expression asks for: for the tests of alerts and dashboards."""
+"""What our code offers to Prometheus, what an expression asks for, and Prometheus' own word on it: for the tests of alerts and
+dashboards.
+"""
 
 import importlib
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
+import pytest
 from prometheus_client import REGISTRY
 
 from radloop.contracts.topics import TOPICS
@@ -12,6 +16,7 @@ from radloop.jobs import WaitsFor
 from standalone.layout import SERVICES
 
 ROOT = Path(__file__).parents[2]
+PROMTOOL = ROOT / ".engines" / "cluster-tools" / "promtool"
 MODULES = (
     "radloop.telemetry",
     "radloop.objects.sweep",
@@ -27,6 +32,17 @@ SCRAPED = {"job", "instance"}
 
 _ASIDE = r'"[^"]*"|\{[^}]*\}|\[[^]]*\]|\b(?:by|ignoring|group_left)\s*\([^)]*\)|\boffset \w+'
 _OPERATORS = {"and", "or", "unless"}
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Ask Prometheus' own checker, and fail with its words.
+
+    Where it is not installed the test is skipped by that reason.
+    """
+    if not PROMTOOL.exists():
+        pytest.skip("no promtool: scripts/cluster-tools builds it, once")
+    done = subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @cache

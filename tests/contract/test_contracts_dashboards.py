@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
+import yaml
 
-from tests.contract.series import LABELS, MODULES, ROOT, labels_in, metrics, names_in, values_given, values_in
+from tests.contract.series import LABELS, MODULES, ROOT, labels_in, metrics, names_in, promtool, values_given, values_in
 
 CHARTS = ("control-plane", "data-plane")
 DASHBOARDS = {chart: json.loads((ROOT / "helm" / chart / "files" / "dashboard.json").read_text()) for chart in CHARTS}
@@ -42,6 +43,13 @@ def test_values_of_labels_are_those_the_code_gives(label):
 def test_a_panel_is_of_its_plane_and_of_the_chosen_namespaces(expression):
     for name in names_in(expression):
         assert expression.count(name) == expression.count(f'{name}{{namespace=~"$namespace", job')
+
+
+def test_prometheus_reads_the_expressions(tmp_path):
+    chosen = [each.replace("$__rate_interval", "5m").replace("$namespace", ".*") for each in EXPRESSIONS]
+    rules = [{"record": f"panel:{n}", "expr": expression} for n, expression in enumerate(chosen)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", tmp_path / "rules.yaml")
 
 
 def test_every_metric_of_ours_is_known_to_these_tests():
