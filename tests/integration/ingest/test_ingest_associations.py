@@ -3,6 +3,7 @@
 import logging
 import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pynetdicom.sop_class import Verification
 
 from ingest import app
 from ingest.adapters.dimse import DicomDoor
+from ingest.adapters.reception import Reception
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.errors import PermanentError, TemporaryError
 from radloop.imaging import read_nifti
@@ -263,3 +265,32 @@ def test_a_study_that_broke_off_waits_for_the_rest(start, environment, monkeypat
     site.until(lambda: site.said("study-ingested"))
     (said,) = site.said("study-ingested")
     assert list(said.cases[0].shape) == [6, 4, 4]
+
+
+def test_a_sender_that_breaks_off_while_an_instance_is_taken_has_broken_off(start, monkeypatch, slice_of):
+    monkeypatch.setenv("INGEST_QUIET_S", "0.5")
+    site = start()
+    site.configure()
+    association = _association(site.port)
+    assert association.send_c_store(slice_of(0)).Status == 0x0000
+    taken, may_go_on, store = threading.Event(), threading.Event(), Reception._store
+
+    def slowly(reception, cleaned):
+        taken.set()
+        may_go_on.wait(10)
+        return store(reception, cleaned)
+
+    monkeypatch.setattr(Reception, "_store", slowly)
+    sender = threading.Thread(target=association.send_c_store, args=(slice_of(1),))
+    sender.start()
+    assert taken.wait(10)
+    association.abort()
+    sender.join(10)
+    time.sleep(0.5)  # the association is known to be gone
+    may_go_on.set()
+    site.until(lambda: site.rows("SELECT count(*) FROM instances") == [(2,)])
+    site.until(lambda: [row[0] for row in site.rows("SELECT broken FROM studies")] == [1])
+    ended = time.monotonic()
+    site.until(lambda: time.monotonic() > ended + 2)  # four quiet times
+    assert site.said("study-ingested") == []
+    assert site.rows("SELECT count(*) FROM receptions") == [(0,)]

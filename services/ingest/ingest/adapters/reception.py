@@ -4,6 +4,7 @@ Identified bytes live in memory between `receive` being called and its answer, a
 """
 
 import hashlib
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,13 +181,16 @@ class Receiver:
 class Reception:
     """Instances from one sender: an association, an upload, a folder.
 
-    Use as a context manager; what it began is ended when the sender is gone.
+    Use as a context manager; what it began is ended when the sender is gone. An association may break while an instance of it
+    is being taken: that the sender broke off is noted after it, and nothing is taken any more.
     """
 
     def __init__(self, receiver: Receiver, called_ae_title: str) -> None:
         self._receiver, self._called_ae_title = receiver, called_ae_title
         self._id = str(uuid.uuid4())
         self._begun: set[str] = set()
+        self._one_at_a_time = threading.RLock()
+        self._closed = False
 
     def __enter__(self) -> "Reception":
         return self
@@ -202,9 +206,11 @@ class Reception:
 
     def close(self, *, broken: bool = False) -> None:
         """The sender is gone; ``broken``: without having said that this was all."""
-        if self._begun:
-            self._receiver.dispatch(CloseReception(self._id, broken))
-            self._begun = set()
+        with self._one_at_a_time:
+            self._closed = True
+            if self._begun:
+                self._receiver.dispatch(CloseReception(self._id, broken))
+                self._begun = set()
 
     def receive(self, data: bytes, transfer_syntax_uid: str | None = None) -> Outcome:
         """Take one instance in. When this returns, what became of it is durable.
@@ -218,12 +224,15 @@ class Reception:
         Raises
         ------
         TemporaryError
-            When the object store or the index cannot take it now; nothing of it is stored then.
+            When the object store or the index cannot take it now, or the sender is gone; nothing of it is stored then.
         """
-        try:
-            outcome = self._prepare_and_take(data, transfer_syntax_uid)
-        except Refused as refused:
-            outcome = self._receiver.refuse(refused)
+        with self._one_at_a_time:
+            if self._closed:
+                raise TemporaryError("sender-gone", expected="an open association", got="one that is closed")
+            try:
+                outcome = self._prepare_and_take(data, transfer_syntax_uid)
+            except Refused as refused:
+                outcome = self._receiver.refuse(refused)
         INSTANCES.labels(outcome.fate.value).inc()
         return outcome
 
