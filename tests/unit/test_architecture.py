@@ -116,7 +116,7 @@ def test_a_planted_fault_breaks_its_contract(source, module, line, contract):
 
 def modules() -> list[Path]:
     """List every Python module that a person wrote, tests and programs included."""
-    skipped = {".venv", ".git", "node_modules", "__pycache__", ".bootstrap", ".triton", ".radloop"}
+    skipped = {".venv", ".git", "node_modules", "__pycache__", ".bootstrap", ".triton", ".radloop", ".engines"}
     generated = ROOT / "libs/radloop/radloop/contracts"
     return sorted(
         path

@@ -1,5 +1,6 @@
 """How a service runs: HTTP in the main thread, consumer, relay and workers beside it, all ended in order by SIGTERM."""
 
+import math
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from radloop.audit_http import audit_router
 from radloop.auth import open_authenticator
 from radloop.consumer import ConsumerLoop
 from radloop.dispatch import Handler
-from radloop.errors import TemporaryError, Unavailable
+from radloop.errors import RadloopError, TemporaryError, Unavailable
 from radloop.events import EventLog, open_event_log
 from radloop.http import Check, create_http
 from radloop.outbox import Relay
@@ -124,7 +125,11 @@ class Service:
 
 
 def open_database(
-    name: str, settings: SharedSettings, migrations: str, wait: Callable[[float], object] = time.sleep
+    name: str,
+    settings: SharedSettings,
+    migrations: str,
+    wait: Callable[[float], object] = time.sleep,
+    patience_s: float = math.inf,
 ) -> Database:
     """Open a service's database and bring its schema up to date; wait for one that is away, full or not made yet.
 
@@ -139,11 +144,15 @@ def open_database(
         Python package with the Alembic revisions.
     wait : callable
         Waits for so many seconds.
+    patience_s : float
+        After so many seconds of waiting it is given up.
 
     Raises
     ------
     PermanentError
         The address is none, or a newer release wrote the database.
+    Unavailable
+        It was given up.
     """
     database = Database(settings.database_url, name, pool_size=settings.database_pool_size)
     delay_s = 0.5
@@ -153,7 +162,10 @@ def open_database(
             return database
         except Unavailable as error:
             log.warning("waiting for the database", reason=error.code, got=error.got, do=error.do, wait_s=delay_s)
+            if patience_s <= 0:
+                raise
             wait(delay_s)
+            patience_s -= delay_s
             delay_s = min(delay_s * 2, _MAX_DELAY_S)
 
 
@@ -215,7 +227,8 @@ def assemble(
 def main(name: str, migrations: str, build: Callable[[_Settings], Service], settings: _Settings) -> None:
     """Do what ``python -m <service>`` is told: run it, or with ``migrate`` bring its database up to date and end.
 
-    The second is for a new release that is to find its schema made, e.g. a Job before an upgrade.
+    The second is for a new release that is to find its schema made, e.g. a Job before an upgrade; ``--wait SECONDS`` says how
+    long a database that is away is waited for, for ever without it.
 
     Parameters
     ----------
@@ -227,12 +240,24 @@ def main(name: str, migrations: str, build: Callable[[_Settings], Service], sett
     match sys.argv[1:]:
         case []:
             run(build, settings)
-        case ["migrate"]:
+        case ["migrate", *options] if (patience_s := _patience(options)) is not None:
             configure_logging(settings.shared.log_level)
-            open_database(name, settings.shared, migrations).close()
+            try:
+                open_database(name, settings.shared, migrations, patience_s=patience_s).close()
+            except RadloopError as error:
+                sys.exit(str(error))
             log.info("database is up to date", service=name)
         case _:
-            sys.exit(f"usage: python -m {name.replace('-', '_')} [migrate]")
+            sys.exit(f"usage: python -m {name.replace('-', '_')} [migrate [--wait SECONDS]]")
+
+
+def _patience(options: list[str]) -> float | None:
+    match options:
+        case []:
+            return math.inf
+        case ["--wait", seconds] if seconds.isdigit():
+            return float(seconds)
+    return None
 
 
 def run(build: Callable[[_Settings], Service], settings: _Settings) -> None:

@@ -10,6 +10,7 @@ from radloop import service
 from radloop.settings import load
 from radloop.sql import Database
 from radloop.sql.database import newest_revision
+from standalone.supervisor.ports import free_ports
 
 
 @pytest.fixture
@@ -39,9 +40,18 @@ def test_migrate_brings_the_database_up_to_date_and_ends(settings, tmp_path, mon
     database.close()
 
 
+def test_migrate_gives_up_a_database_that_stays_away_and_says_why(settings, monkeypatch) -> None:
+    port = free_ports(1)[0]
+    monkeypatch.setenv("RADLOOP_DATABASE_URL", f"postgresql+psycopg://qa:hidden@127.0.0.1:{port}/radloop")
+    monkeypatch.setattr("sys.argv", ["qa", "migrate", "--wait", "1"])
+    with pytest.raises(SystemExit, match=r"database-unavailable: .*no connection") as ended:
+        service.main(NAME, MIGRATIONS, refuse, load(QaSettings))
+    assert "hidden" not in str(ended.value)
+
+
 def test_another_word_is_refused(settings, monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["qa", "migrations"])
-    with pytest.raises(SystemExit, match=r"usage: python -m qa \[migrate\]"):
+    with pytest.raises(SystemExit, match=r"usage: python -m qa \[migrate \[--wait SECONDS\]\]"):
         service.main(NAME, MIGRATIONS, refuse, settings)
 
 

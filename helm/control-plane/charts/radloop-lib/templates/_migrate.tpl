@@ -24,17 +24,24 @@ metadata: {{- include "radloop.metadata" $name | nindent 2 }}
   annotations:
     helm.sh/hook: {{ $hook }}
     helm.sh/hook-weight: "0"
-    # One that failed stays, to be read.
+    # One that failed stays with its pod, to be read.
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 spec:
-  backoffLimit: 2
+  backoffLimit: 0
+  podFailurePolicy:
+    rules:
+      # A pod that was evicted is made again.
+      - action: Ignore
+        onPodConditions:
+          - type: DisruptionTarget
+            status: "True"
   activeDeadlineSeconds: {{ .root.Values.migrate.deadlineSeconds }}
   template:
     metadata:
       labels: {{- include "radloop.labels" $name | nindent 8 }}
     spec:
       {{- include "radloop.pod" $name | nindent 6 }}
-      restartPolicy: OnFailure
+      restartPolicy: Never
       containers:
         {{- range $component, $facts := .components }}
         {{- $own := get $.root.Values.components $component }}
@@ -43,7 +50,9 @@ spec:
         - name: {{ $component }}
           image: {{ include "radloop.image" $scope }}
           imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
-          args: [migrate]
+          args: [migrate, --wait, {{ $.root.Values.migrate.waitSeconds | quote }}]
+          # What it ended with is in the pod's status, too.
+          terminationMessagePolicy: FallbackToLogsOnError
           env: {{- include "radloop.env" $scope | nindent 12 }}
           resources: {{- toYaml $.root.Values.migrate.resources | nindent 12 }}
           {{- include "radloop.container-security" $scope | nindent 10 }}
@@ -56,6 +65,11 @@ spec:
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {{- include "radloop.metadata" $name | nindent 2 }}
+  # As the Job: where the database is now, not where the last release had it.
+  annotations:
+    helm.sh/hook: {{ $hook }}
+    helm.sh/hook-weight: "-10"
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 spec:
   podSelector:
     matchLabels: {{- include "radloop.selector" $name | nindent 6 }}
