@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines cluster-tools browser demo up test chaos privacy planes test-web test-unit lint format proto docs charts images benchmark clean
+.PHONY: help bootstrap engines cluster-tools browser demo up test chaos privacy planes test-cluster test-web test-unit lint format proto docs charts images benchmark clean
 
 PYTHON := .venv/bin/python
 # Container images often set this one; a platform's dozen processes would compile all they import at every start.
@@ -46,6 +46,9 @@ privacy: engines ## Search all that reaches the control plane, and the site's lo
 
 planes: engines ## Take the cloud away from two sites that work, and see it catch up
 	@RADLOOP_TWO_PLANES=1 $(PYTHON) -m pytest tests/chaos/test_two_sites.py $(ARGS)
+
+test-cluster: bootstrap ## Install both charts in a cluster and let it do what clusters do (KUBECONFIG, or one made here)
+	@scripts/test-cluster $(ARGS)
 
 test-web: bootstrap ## Run the tests of the pages' logic
 	@cd services/labeling/web && PATH="$(CURDIR)/.venv/bin:$$PATH" npm test --silent

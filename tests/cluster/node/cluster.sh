@@ -140,6 +140,7 @@ failSwapOn: false
 localStorageCapacityIsolation: true
 enforceNodeAllocatable: ["pods"]
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
+evictionPressureTransitionPeriod: 5s
 imageGCHighThresholdPercent: 100
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 podLogsDir: $S/podlogs

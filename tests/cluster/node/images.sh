@@ -3,7 +3,7 @@
 #
 #   images.sh            the base of a Debian from its packages, then all that scripts/images builds, and Kafka's for the mirror
 #
-# The layers stay in .engines/images: a second run builds only what is missing there, or what RADLOOP_IMAGES names anew.
+# What is built stays in .engines/images: a second run builds only what has changed since.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 cd "$HERE/../../.."
@@ -49,20 +49,37 @@ if ! is_there localhost/radloop/kafka:"$tag"; then
     buildah commit --quiet "$c" localhost/radloop/kafka:"$tag" >/dev/null
     buildah rm "$c" >/dev/null
 fi
-missing=
+
+# What an image is made of; the layers of torch, the largest by far, depend on the lock file alone.
+stamp_of() {
+    case $1 in
+        torch) set -- services/inference/triton/torch.Dockerfile ;;
+        triton) set -- libs services/inference/triton ;;
+        training-job) set -- libs services/inference/triton services/trainer/job ;;
+        *) set -- libs "services/$1" ;;
+    esac
+    find uv.lock scripts/bootstrap-requirements.txt "$@" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' \
+        -not -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+}
+
+outdated=
 for name in $names; do
-    if [[ " ${RADLOOP_IMAGES:-} " == *" $name "* ]] || ! is_there localhost/radloop/$name:"$tag"; then missing="$missing $name"; fi
+    stamp_of $name >"$store/stamp-$name"  # of what is built now, whatever changes meanwhile
+    is_there localhost/radloop/$name:"$tag" && cmp --quiet "$store/made-$name" "$store/stamp-$name" && continue
+    outdated="$outdated $name"
 done
-if [ -n "$missing" ]; then
+if [ -n "$outdated" ]; then
     # shellcheck disable=SC2086
-    scripts/images --base localhost/radloop/base --node localhost/radloop/node --prefix localhost/radloop --tag "$tag" $missing \
+    scripts/images --base localhost/radloop/base --node localhost/radloop/node --prefix localhost/radloop --tag "$tag" $outdated \
         -- --pull-never --network host --volume $certificates
+    for name in $outdated; do mv "$store/stamp-$name" "$store/made-$name"; done
+    buildah rmi --prune --force >/dev/null
 fi
+there=$("$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet)
 for name in $names kafka; do
     [ $name = torch ] && continue
     digest=$(buildah images --quiet --no-trunc localhost/radloop/$name:"$tag")
-    if "$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet | grep -qx "localhost/radloop/$name:$tag" &&
-        [ "$(cat "$store/given-$name" 2>/dev/null)" = "$digest" ]; then continue; fi
+    grep -qx "localhost/radloop/$name:$tag" <<<"$there" && [ "$(cat "$store/given-$name" 2>/dev/null)" = "$digest" ] && continue
     echo "images: $name, for the node"
     rm -f "$store/archive.tar"
     buildah push --quiet localhost/radloop/$name:"$tag" docker-archive:"$store/archive.tar":localhost/radloop/$name:"$tag"
