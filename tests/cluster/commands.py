@@ -15,11 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = (ROOT / ".engines" / "cluster-tools", ROOT / ".engines" / "kubernetes" / "bin")
 
 
+def path_with_tools() -> dict[str, str]:
+    """Return the environment with the project's own tools first in the path."""
+    return os.environ | {"PATH": os.pathsep.join([*map(str, TOOLS), os.environ.get("PATH", "")])}
+
+
 def run(*command: str, given: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command with the project's own tools first in the path; what it says on failure is in the error."""
-    path = os.pathsep.join([*map(str, TOOLS), os.environ.get("PATH", "")])
+    """Run a command; what it says on failure is in the error."""
     done = subprocess.run(
-        command, input=given, capture_output=True, text=True, check=False, env=os.environ | {"PATH": path}, cwd=ROOT
+        command, input=given, capture_output=True, text=True, check=False, env=path_with_tools(), cwd=ROOT
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done

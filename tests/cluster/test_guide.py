@@ -1,0 +1,148 @@
+"""The install guides' own commands, typed into a shell: only hosts, passwords and sizes are others here."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from standalone.supervisor.ports import free_ports
+from standalone.supervisor.process import Program
+from tests.cluster.commands import ROOT, found, helm, kubectl, path_with_tools
+from tests.cluster.conftest import Cluster
+from tests.cluster.engines import PlaneEngines
+from tests.cluster.installation import RELEASE, SMALL, Images
+from tests.conftest import Running
+from tests.integration.oidc.conftest import NODE, PACKAGES
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+GUIDES = ROOT / "docs" / "operate"
+NAMESPACE = "radloop"  # the guides' own
+
+
+def blocks(guide: str, begin: str, end: str) -> list[tuple[str, str]]:
+    """Return the code blocks of a part of a guide: language and text."""
+    part = (GUIDES / guide).read_text().split(begin)[1].split(end)[0]
+    return re.findall(r"```(\w*)\n(.*?)```", part, flags=re.S)
+
+
+def replaced(text: str, others: Mapping[str, str]) -> str:
+    """Put our own places into a text of the guide; every one must be there."""
+    for theirs, ours in others.items():
+        assert theirs in text, theirs
+        text = text.replace(theirs, ours)
+    return text
+
+
+def follow(folder: Path, commands: str, values: str, small: Mapping[str, object], more: Mapping[str, str]) -> None:
+    """Write the guide's values and type its commands."""
+    (folder / "helm").symlink_to(ROOT / "helm")
+    (folder / "values.yaml").write_text(values)
+    (folder / "small.json").write_text(json.dumps(small))
+    (folder / "ca.crt").write_text("a certificate that nobody asks for here\n")
+    for name, text in more.items():
+        (folder / name).write_text(text)
+    commands = commands.replace("--values values.yaml", "--values values.yaml --values small.json")
+    done = subprocess.run(
+        ["sh", "-eux"], input=commands, cwd=folder, env=path_with_tools(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+@pytest.fixture(scope="module")
+def issuer(cluster: Cluster) -> Iterator[str]:
+    """A real identity provider, at an address that pods reach; its port is in it."""
+    [port] = free_ports(1)
+    address = f"http://{cluster.outside}:{port}"
+    running = Running(cluster.folder)
+    arguments = [str(NODE), str(ROOT / "tests/integration/oidc/provider.mjs"), str(port), "http://127.0.0.1:1"]
+    running.start(Program("provider", [*arguments, str(PACKAGES), cluster.outside], {"NODE_ENV": "test"}, lambda: True))
+    yield address
+    running.end()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Take everything away again."""
+    yield
+    helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", check=False)
+    kubectl("delete", "namespace", NAMESPACE, check=False)
+
+
+def policies(engines: PlaneEngines, issuer: str, cluster: Cluster) -> dict[str, object]:
+    """Say where everything is, as the guide's values do of its own places."""
+    here = [{"ipBlock": {"cidr": f"{cluster.outside}/32"}}]
+    ways = {name: {"peers": here, "ports": [port]} for name, port in engines.ports.items()}
+    return ways | {"identity": {"peers": here, "ports": [int(issuer.rsplit(":", 1)[1])]}}
+
+
+def test_the_control_planes(cluster: Cluster, cloud_engines: PlaneEngines, issuer: str, tmp_path: Path) -> None:
+    parts = blocks("install-control-plane.md", "## 2.", "## Later")
+    commands = replaced(
+        "".join(text for language, text in parts if not language),
+        {
+            "kafka://control-plane:PASSWORD@kafka.example.org:9093?tls=true&ca=/etc/radloop/events/ca.crt": f"kafka://{cloud_engines.brokers}",
+            "postgresql+psycopg://control_plane:PASSWORD@db.example.org:5432/radloop": cloud_engines.database_urls()[
+                "control-plane"
+            ],
+        },
+    )
+    [values] = [text for language, text in parts if language == "yaml"]
+    values = replaced(
+        values,
+        {"registry.example.org": Images().registry, "oidc+https://id.example.org/realms/radloop": f"oidc+{issuer}"},
+    )
+    to = policies(cloud_engines, issuer, cluster)
+    to.pop("objects")
+    small = {"components": {"control-plane": {"resources": SMALL}}, "networkPolicy": {"to": to}}
+    follow(tmp_path, commands, values, small, {})
+    assert len(found("pods", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/name=control-plane")) == 2
+
+
+def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, issuer: str, tmp_path: Path) -> None:
+    parts = blocks("install-data-plane.md", "## 2.", "## 5.")
+    keys = site_engines.store_keys
+    commands = replaced(
+        "".join(text for language, text in parts if not language),
+        {
+            "kafka://$c:PASSWORD@kafka.st-mary.example:9093?tls=true&ca=/etc/radloop/events/ca.crt": f"kafka://{site_engines.brokers}",
+            "AWS_ACCESS_KEY_ID=...": f"AWS_ACCESS_KEY_ID={keys['AWS_ACCESS_KEY_ID']}",
+            "AWS_SECRET_ACCESS_KEY=...": f"AWS_SECRET_ACCESS_KEY={keys['AWS_SECRET_ACCESS_KEY']}",
+        },
+    )
+    [values] = [text for language, text in parts if language == "yaml"]
+    values = replaced(
+        values,
+        {
+            "registry.st-mary.example": Images().registry,
+            "oidc+https://id.st-mary.example/realms/site": f"oidc+{issuer}",
+            "s3://radloop/site?endpoint=https://s3.st-mary.example": f"{site_engines.objects_url}".replace(
+                "s3://radloop?", "s3://radloop/guide?"
+            ),
+            "type: LoadBalancer": "type: NodePort",  # nobody gives out addresses here
+        },
+    )
+    names = list(yaml.safe_load((ROOT / "helm/data-plane/values.yaml").read_text())["components"])
+    here = [{"ipBlock": {"cidr": f"{cluster.outside}/32"}}]
+    small = {
+        "components": {name: {"resources": SMALL} for name in names},
+        "triton": {"resources": SMALL},
+        "networkPolicy": {
+            "from": {"dicom": here, "gateway": here},
+            "to": policies(site_engines, issuer, cluster)
+            | {"kubernetesApi": {"peers": [{"ipBlock": {"cidr": f"{cluster.api}/32"}}]}},
+        },
+    }
+    urls = {"database-urls.json": json.dumps(site_engines.database_urls())}
+    follow(tmp_path, commands, values, small, urls)
+    assert not (tmp_path / "database-urls.env").exists()
+    ready = {
+        pod["metadata"]["labels"]["app.kubernetes.io/name"]
+        for pod in found("pods", "--namespace", NAMESPACE)
+        if all(each["ready"] for each in pod["status"].get("containerStatuses", [{"ready": False}]))
+    }
+    assert {*names, "triton"} <= ready
