@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from radloop.errors import PermanentError
 from radloop.events import open_event_log
 from radloop.objects import open_objects
 from radloop.references import ObjectRef
@@ -67,6 +68,7 @@ def run_demo(folder: Path, choices: Choices, *, port: int, environment: Mapping[
         start=choices.start,
         pool=choices.pool,
     )
+    _check_start(cohort, choices)
     if before is None:
         remember(layout, choices, source)
     else:
@@ -79,6 +81,18 @@ def run_demo(folder: Path, choices: Choices, *, port: int, environment: Mapping[
             out.print(f"Interrupted; everything is kept in {folder}. The same line goes on from here.", markup=False)
             sys.exit(INTERRUPTED_EXIT_CODE)
     _print_next(out, layout, again=False)
+
+
+def _check_start(cohort: Cohort, choices: Choices) -> None:
+    """Refuse a start whose labels are fewer than a round's: a training begins with so many new ones, the first would never."""
+    labels = sum(len(patient.volumes) for patient in cohort.start)
+    if labels < choices.batch:
+        raise PermanentError(
+            "start-too-small",
+            expected=f"at least as many images of the patients labelled at the start as a round has cases, {choices.batch}",
+            got=f"{choices.start} patients with {labels} images",
+            do="raise --start, or lower --batch",
+        )
 
 
 def _run(

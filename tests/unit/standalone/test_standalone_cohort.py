@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from radloop.errors import Invalid
+from radloop.errors import Invalid, PermanentError
 from radloop.imaging import Volume
 from standalone.demo import cohort, dicom_series, phantom
+from standalone.demo.run import run_demo
+from standalone.demo.state import Choices
+from standalone.setup import Engines
 
 
 def small(seed: int = 1) -> cohort.Cohort:
@@ -190,3 +193,13 @@ def test_instances_are_valid_mr_with_an_invented_patient() -> None:
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert (first.StudyInstanceUID, first.SeriesInstanceUID) == (second.StudyInstanceUID, second.SeriesInstanceUID)
     assert (first.Modality, first.BodyPartExamined) == ("MR", "BRAIN")
+
+
+def test_a_start_with_fewer_labels_than_a_round_is_refused(tmp_path: Path) -> None:
+    choices = Choices(
+        seed=1, rounds=1, batch=9, start=2, pool=4, test=2, validation=2, initial_steps=1, update_steps=1,
+        error_share=0.0, cohort="phantom",
+    )  # fmt: skip
+    with pytest.raises(PermanentError, match=r"start-too-small.*--start"):
+        run_demo(tmp_path, choices, port=0, environment={}, engines=Engines.EMBEDDED)
+    assert not (tmp_path / "demo.json").exists()
