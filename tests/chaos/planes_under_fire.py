@@ -162,14 +162,15 @@ def _ends(layout: Layout) -> dict[str, int]:
 def run(folder: Path, *, studies: int, kills: int, rounds: int, seed: int, out: Console) -> Verdict:
     """Run two planes under fire, wait until they have come to rest, and look at what they left."""
     began = time.monotonic()
+    start, measured = 6, max(4, studies // 30)
     choices = Choices(
         seed=seed,
         rounds=rounds,
         batch=6,
-        start=6,
-        pool=studies - 26,
-        test=10,
-        validation=10,
+        start=start,
+        pool=studies - start - 2 * measured,
+        test=measured,
+        validation=measured,
         initial_steps=10,
         update_steps=5,
         error_share=0.15,
@@ -215,7 +216,7 @@ def run(folder: Path, *, studies: int, kills: int, rounds: int, seed: int, out: 
 def main() -> None:
     """Run and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=300, help="studies that are sent (default 300, at least 40)")
+    parser.add_argument("--studies", type=int, default=300, help="studies that are sent (default 300, at least 24)")
     parser.add_argument("--kills", type=int, default=200, help="processes that are killed (default 200)")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of reading and training (default 6)")
     parser.add_argument("--seed", type=int, default=None, help="decides who is killed when; drawn when left out")

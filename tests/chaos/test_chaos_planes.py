@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FIRE = Path(__file__).with_name("planes_under_fire.py")
-SEED, STUDIES, KILLS = 20261126, 40, 10
+SEED, STUDIES, KILLS = 20261126, 24, 10
 
 
 @pytest.mark.chaos

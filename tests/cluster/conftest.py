@@ -55,7 +55,7 @@ def cluster() -> Iterator[Cluster]:
     kubectl("patch", "node", node, "--subresource=status", "--type=json", "--patch", counted)
     api = found("endpoints", "kubernetes", "--namespace", "default")["subsets"][0]["addresses"][0]["ip"]
     outside = os.environ.get("RADLOOP_CLUSTER_OUTSIDE", "10.203.7.1")
-    with tempfile.TemporaryDirectory(prefix="radloop-cluster-") as folder:
+    with tempfile.TemporaryDirectory(prefix="radloop-cluster-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         yield Cluster(node, api, outside, Path(folder))
 

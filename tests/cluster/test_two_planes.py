@@ -149,7 +149,12 @@ def story(
         story.seen["job"] = found("job", first["metadata"]["labels"]["job-name"], "--namespace", SITE_NAMESPACE)
         until(lambda: _has_checkpoint(site_engines), 600, "a checkpoint in the store")
         evict(first)
-        second = until(lambda: next(iter(job_pods()[1:]), None), 120, "the pod that goes on")
+        name = first["metadata"]["name"]
+        second = until(
+            lambda: next((pod for pod in job_pods() if pod["metadata"]["name"] != name), None),
+            120,
+            "the pod that goes on",
+        )
         story.seen["pods of the first run"] = [pod["metadata"]["name"] for pod in (first, second)]
 
         # Pods of services are killed, one after the other.
