@@ -37,7 +37,7 @@ inference:
   reaches: [events, database, objects, identity{{ if not .Values.triton.enabled }}, triton{{ end }}]
   {{- if .Values.triton.enabled }}
   egress:
-    - {to: triton, port: grpc}
+    - {to: triton, port: 8001}
   {{- end }}
   env:
     RADLOOP_TRITON_URL: {{ if .Values.triton.enabled }}{{ $release }}-triton:8001{{ else }}{{ required "triton.url is empty: name your own Triton's gRPC endpoint, host:port, or set triton.enabled=true" .Values.triton.url }}{{ end }}

@@ -72,7 +72,7 @@ class Ruler:
                     rules = found.setdefault((pod["address"], way), [])
                     for rule in spec.get(way.lower()) or []:
                         for place in self._peers(namespace, rule.get(peer)):
-                            for port in _ports(rule.get("ports"), pod if way == "Ingress" else None):
+                            for port in _ports(rule.get("ports"), [pod] if way == "Ingress" else self._pods):
                                 rules.append(f"{place.replace('%s', who)} {port} return".strip())
         return found
 
@@ -98,7 +98,7 @@ class Ruler:
         return near and selects(peer.get("podSelector", {}), pod["labels"])
 
 
-def _ports(ports: Sequence[Any] | None, pod: Mapping[str, Any] | None) -> list[str]:
+def _ports(ports: Sequence[Any] | None, listeners: Sequence[Any]) -> list[str]:
     found = []
     for each in ports or []:
         protocol, port = each.get("protocol", "TCP").lower(), each.get("port")
@@ -106,9 +106,11 @@ def _ports(ports: Sequence[Any] | None, pod: Mapping[str, Any] | None) -> list[s
             found.append(f"meta l4proto {protocol}")
             continue
         if isinstance(port, str):  # by name: only who listens knows
-            port = (pod or {}).get("ports", {}).get(port)
-        if port:
-            found.append(f"{protocol} dport {port}" + (f"-{each['endPort']}" if each.get("endPort") else ""))
+            numbers = {pod["ports"][port] for pod in listeners if port in pod["ports"]}
+        else:
+            numbers = {port}
+        end = f"-{each['endPort']}" if each.get("endPort") else ""
+        found += [f"{protocol} dport {number}{end}" for number in sorted(numbers)]
     return found if ports else [""]
 
 

@@ -97,7 +97,7 @@ class TritonReplicas:
         self._addresses: dict[str, list[str]] = {}
         self._replicas: dict[str, _Replica] = {}
         self._looking, self._counting = threading.Lock(), threading.Lock()
-        self._looked_at, self._found_at, self._takes = -LOOK_S, -FIND_S, 0
+        self._looked_at, self._found_at, self._takes, self._said = -LOOK_S, -FIND_S, 0, -1
 
     def is_ready(self) -> bool:
         """Whether any replica answers. Never raises."""
@@ -215,10 +215,17 @@ class TritonReplicas:
                     if error is not None:
                         raise error
                 self._give_up_silent()
-                READY.set(len(self._ready()))
+                self._say(len(self._ready()))
                 self._looked_at = self._clock()
         finally:
             self._looking.release()
+
+    def _say(self, ready: int) -> None:
+        READY.set(ready)
+        if ready != self._said:
+            self._said = ready
+            say = log.info if ready else log.warning
+            say("replicas of Triton that answer", ready=ready, known=len(self._replicas), names=self._names)
 
     def _find(self) -> None:
         """Bring the list of replicas up to date; what a name stood for counts until it can be looked up again."""
