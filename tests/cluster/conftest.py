@@ -41,7 +41,7 @@ class Cluster:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave them out where nobody has named a cluster for them."""
-    if "RADLOOP_CLUSTER" not in os.environ:
+    if "CLUSTER_TESTS" not in os.environ:
         for item in items:
             if item.path.is_relative_to(Path(__file__).parent):
                 item.add_marker(pytest.mark.skip(reason="needs a cluster: make test-cluster runs it"))
@@ -54,7 +54,7 @@ def cluster() -> Iterator[Cluster]:
     counted = '[{"op":"add","path":"/status/capacity/nvidia.com~1gpu","value":"2"}]'
     kubectl("patch", "node", node, "--subresource=status", "--type=json", "--patch", counted)
     api = found("endpoints", "kubernetes", "--namespace", "default")["subsets"][0]["addresses"][0]["ip"]
-    outside = os.environ.get("RADLOOP_CLUSTER_OUTSIDE", "10.203.7.1")
+    outside = os.environ.get("CLUSTER_OUTSIDE", "10.203.7.1")
     with tempfile.TemporaryDirectory(prefix="radloop-cluster-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         yield Cluster(node, api, outside, Path(folder))

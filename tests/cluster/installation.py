@@ -20,7 +20,7 @@ from tests.cluster.engines import PlaneEngines
 
 RELEASE = "radloop"
 SITE = "site-1"
-CHARTS = Path(os.environ.get("RADLOOP_CLUSTER_CHARTS", ROOT / "helm"))
+CHARTS = Path(os.environ.get("CLUSTER_CHARTS", ROOT / "helm"))
 # The node of the tests has two cores: what pods ask for in a hospital would not fit, what they may take at most does.
 SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 INSTALLED_WITHIN = "8m"
@@ -30,8 +30,8 @@ INSTALLED_WITHIN = "8m"
 class Images:
     """Where the cluster takes images from."""
 
-    registry: str = os.environ.get("RADLOOP_CLUSTER_REGISTRY", "localhost")
-    tag: str = os.environ.get("RADLOOP_CLUSTER_TAG", "0.1.0")
+    registry: str = os.environ.get("CLUSTER_REGISTRY", "localhost")
+    tag: str = os.environ.get("CLUSTER_TAG", "0.1.0")
 
     @property
     def values(self) -> dict[str, Any]:

@@ -6,12 +6,12 @@
 #   cluster.sh in COMMAND...   runs a command inside
 #   cluster.sh image FILE...   imports image archives
 #
-# What it runs is installed by scripts/kubernetes. RADLOOP_CLUSTER_STATE names its folder.
+# What it runs is installed by scripts/kubernetes. CLUSTER_STATE names its folder.
 # ipMasq and the veth let pods reach this machine at 10.203.7.1, and this machine reach pods and Services.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 ENGINES=$(cd "$HERE/../../.." && pwd)/.engines
-S=${RADLOOP_CLUSTER_STATE:-$ENGINES/kubernetes/state}; B=$ENGINES/kubernetes/bin
+S=${CLUSTER_STATE:-$ENGINES/kubernetes/state}; B=$ENGINES/kubernetes/bin
 N=10.203.7; ID=radloop0; NODE=node1
 PODS=10.244.0.0/24; SVC=10.97.0.0/16; DNS=10.97.0.10
 mkdir -p "$S"; S=$(cd "$S" && pwd); B=$(cd "$B" && pwd)
