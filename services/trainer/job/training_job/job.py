@@ -72,7 +72,7 @@ def run(task: Task) -> None:
         **rows,
         "chosen_epochs": chosen,
         "losses": losses,
-        "precision": "bf16" if uses_bf16(team.device) else "fp32",
+        "precision": "bf16" if uses_bf16(team.device, plan.patch) else "fp32",
         "duration_s": time.time() - progress.started_at,
     }
     progress.say("done", plan.steps, epochs_of(plan), losses[-1], now=True)

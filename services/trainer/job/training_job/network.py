@@ -9,6 +9,8 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 FILTERS = (16, 32, 64, 96)
+SHRINKS_BY = 8
+"""How many times smaller along each axis the deepest feature maps are than the patch."""
 
 
 def network_definition(channels: int, outputs: int) -> dict[str, Any]:

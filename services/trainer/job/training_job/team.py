@@ -5,6 +5,7 @@ have the same weights after every step. The first one writes; what it writes doe
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from bundle_runner.processor import fast_bf16
+from training_job.network import SHRINKS_BY
 from training_job.plan import Plan
 from training_job.processes import MEETING_PLACE, is_one_of_several, rank
 
@@ -99,9 +101,15 @@ def join(plan: Plan, folder: Path) -> Team:
     return Team(rank(), plan.processes, device)
 
 
-def uses_bf16(device: torch.device) -> bool:
-    """Whether to multiply in bfloat16: where the hardware does, it is some times as fast."""
-    return torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else fast_bf16()
+def uses_bf16(device: torch.device, patch: Sequence[int]) -> bool:
+    """Whether to multiply in bfloat16: where the hardware does, it is some times as fast.
+
+    On CPUs only where the deepest feature maps of a patch (voxels along each axis) have three voxels along each: torch 2.15 takes
+    the gradient of a convolution's weights from memory that nobody has written to when there are fewer.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return fast_bf16() and min(patch) // SHRINKS_BY >= 3
 
 
 def leave(team: Team) -> None:

@@ -77,7 +77,7 @@ class Training:
         self._network, self._checkpoints, self._progress, self._team = network, checkpoints, progress, team
         self._joined = team.joined(network)
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=WEIGHT_DECAY)
-        self._bf16 = uses_bf16(team.device)
+        self._bf16 = uses_bf16(team.device, plan.patch)
 
     def run(self) -> tuple[list[int], list[float]]:
         """Train to the end, from the newest checkpoint if there is one.
