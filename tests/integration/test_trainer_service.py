@@ -78,7 +78,7 @@ def test_labels_become_models_though_the_trainer_is_restarted_in_mid_run(platfor
         platform.service.event_log.rewind("trainer", topic, {0: 0})
     platform.restart()
     platform.turn()
-    assert [len(platform.said(topic)) for topic in SAID] == [2, 2, 0]
+    assert [len(platform.said(topic)) for topic in SAID] == [2, 2, 0, 0]
 
     # A study withdrawn since: what it was in is listed for a person, and can no longer be exported.
     platform.hear(ingest_pb2.StudyWithdrawn(study_key="study-5", site="site-1"))
@@ -105,7 +105,7 @@ def test_a_killed_job_is_started_again_and_ends(platform: Platform) -> None:
     (trained,) = platform.until(lambda: platform.said("model-trained"))
     assert platform.process(started.run_id) != first
     assert platform.ask("GET", f"/v1/runs/{trained.run_id}")["attempts"] == 2
-    assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0]
+    assert [len(platform.said(topic)) for topic in SAID] == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("by", ["person", "withdrawal"])
