@@ -1,4 +1,5 @@
-"""The install guides' own commands, typed into a shell: only hosts, passwords and sizes are others here."""
+"""The install guides' own commands, typed into a shell: hosts, passwords and sizes are others here, and a token's secret stands in
+the place of an identity provider with TLS."""
 
 import json
 import re
@@ -9,19 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from standalone.supervisor.ports import free_ports
-from standalone.supervisor.process import Program
 from tests.cluster.commands import ROOT, found, helm, kubectl, path_with_tools
 from tests.cluster.conftest import Cluster
 from tests.cluster.engines import PlaneEngines
 from tests.cluster.installation import RELEASE, SMALL, Images
-from tests.conftest import Running
-from tests.integration.oidc.conftest import NODE, PACKAGES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 GUIDES = ROOT / "docs" / "operate"
 NAMESPACE = "radloop"  # the guides' own
+TOKEN = {"url": "", "tokenSecret": "token"}
 
 
 def blocks(guide: str, begin: str, end: str) -> list[tuple[str, str]]:
@@ -47,22 +45,13 @@ def follow(folder: Path, commands: str, values: str, small: Mapping[str, object]
     for name, text in more.items():
         (folder / name).write_text(text)
     commands = commands.replace("--values values.yaml", "--values values.yaml --values small.json")
+    label = f"kubectl label namespace {NAMESPACE}"
+    token = f"kubectl -n {NAMESPACE} create secret generic token --from-literal=secret={'0' * 40}"
+    commands = replaced(commands, {label: f"{token}\n{label}"})
     done = subprocess.run(
         ["sh", "-eux"], input=commands, cwd=folder, env=path_with_tools(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-
-
-@pytest.fixture(scope="module")
-def issuer(cluster: Cluster) -> Iterator[str]:
-    """A real identity provider, at an address that pods reach; its port is in it."""
-    [port] = free_ports(1)
-    address = f"http://{cluster.outside}:{port}"
-    running = Running(cluster.folder)
-    arguments = [str(NODE), str(ROOT / "tests/integration/oidc/provider.mjs"), str(port), "http://127.0.0.1:1"]
-    running.start(Program("provider", [*arguments, str(PACKAGES), cluster.outside], {"NODE_ENV": "test"}, lambda: True))
-    yield address
-    running.end()
 
 
 @pytest.fixture(autouse=True)
@@ -73,14 +62,13 @@ def nothing_left() -> Iterator[None]:
     kubectl("delete", "namespace", NAMESPACE, check=False)
 
 
-def policies(engines: PlaneEngines, issuer: str, cluster: Cluster) -> dict[str, object]:
+def policies(engines: PlaneEngines, cluster: Cluster) -> dict[str, object]:
     """Say where everything is, as the guide's values do of its own places."""
     here = [{"ipBlock": {"cidr": f"{cluster.outside}/32"}}]
-    ways = {name: {"peers": here, "ports": [port]} for name, port in engines.ports.items()}
-    return ways | {"identity": {"peers": here, "ports": [int(issuer.rsplit(":", 1)[1])]}}
+    return {name: {"peers": here, "ports": [port]} for name, port in engines.ports.items()}
 
 
-def test_the_control_planes(cluster: Cluster, cloud_engines: PlaneEngines, issuer: str, tmp_path: Path) -> None:
+def test_the_control_planes(cluster: Cluster, cloud_engines: PlaneEngines, tmp_path: Path) -> None:
     parts = blocks("install-control-plane.md", "## 2.", "## Later")
     commands = replaced(
         "".join(text for language, text in parts if not language),
@@ -94,16 +82,16 @@ def test_the_control_planes(cluster: Cluster, cloud_engines: PlaneEngines, issue
     [values] = [text for language, text in parts if language == "yaml"]
     values = replaced(
         values,
-        {"registry.example.org": Images().registry, "oidc+https://id.example.org/realms/radloop": f"oidc+{issuer}"},
+        {"registry.example.org": Images().registry},
     )
-    to = policies(cloud_engines, issuer, cluster)
+    to = policies(cloud_engines, cluster)
     to.pop("objects")
-    small = {"components": {"control-plane": {"resources": SMALL}}, "networkPolicy": {"to": to}}
+    small = {"identity": TOKEN, "components": {"control-plane": {"resources": SMALL}}, "networkPolicy": {"to": to}}
     follow(tmp_path, commands, values, small, {})
     assert len(found("pods", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/name=control-plane")) == 2
 
 
-def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, issuer: str, tmp_path: Path) -> None:
+def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, tmp_path: Path) -> None:
     parts = blocks("install-data-plane.md", "## 2.", "## 5.")
     keys = site_engines.store_keys
     commands = replaced(
@@ -119,7 +107,6 @@ def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, issuer: s
         values,
         {
             "registry.st-mary.example": Images().registry,
-            "oidc+https://id.st-mary.example/realms/site": f"oidc+{issuer}",
             "s3://radloop/site?endpoint=https://s3.st-mary.example": f"{site_engines.objects_url}".replace(
                 "s3://radloop?", "s3://radloop/guide?"
             ),
@@ -129,11 +116,12 @@ def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, issuer: s
     names = list(yaml.safe_load((ROOT / "helm/data-plane/values.yaml").read_text())["components"])
     here = [{"ipBlock": {"cidr": f"{cluster.outside}/32"}}]
     small = {
+        "identity": TOKEN,
         "components": {name: {"resources": SMALL} for name in names},
         "triton": {"resources": SMALL},
         "networkPolicy": {
             "from": {"dicom": here, "gateway": here},
-            "to": policies(site_engines, issuer, cluster)
+            "to": policies(site_engines, cluster)
             | {"kubernetesApi": {"peers": [{"ipBlock": {"cidr": f"{cluster.api}/32"}}]}},
         },
     }

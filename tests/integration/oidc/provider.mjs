@@ -1,14 +1,14 @@
-// A real OpenID provider for tests: node provider.mjs PORT PUBLIC_URL PACKAGES [ADDRESS]
+// A real OpenID provider for tests: node provider.mjs PORT PUBLIC_URL PACKAGES
 // Its sign-in form takes any of the people below; access tokens are JWTs for the audience `api`.
 import { createServer } from 'node:http';
 import { generateKeyPairSync } from 'node:crypto';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [port, publicUrl, packages, address = '127.0.0.1'] = process.argv.slice(2);
+const [port, publicUrl, packages] = process.argv.slice(2);
 const { default: Provider } = await import(pathToFileURL(resolve(packages, 'oidc-provider/lib/index.js')));
 
-const issuer = `http://${address}:${port}`;
+const issuer = `http://127.0.0.1:${port}`;
 const people = {
   ada: { password: 'ada-pw', name: 'Ada Lovelace', roles: { p: ['reader'] } },
   vera: { password: 'vera-pw', name: 'Vera Rubin', roles: ['reviewer', 'auditor'] },
@@ -96,4 +96,4 @@ createServer((request, response) => {
     response.end(String(error));
   });
   else answer(request, response);
-}).listen(Number(port), address);
+}).listen(Number(port), '127.0.0.1');
