@@ -299,6 +299,12 @@ def test_the_site_reaches_what_is_on_its_list_and_nothing_else(
     assert way(trainer, here["objects"])
 
 
+def test_another_name_for_the_site_is_refused(story: Story) -> None:
+    place = ("--namespace", SITE_NAMESPACE, "--reuse-values", "--dry-run=server")
+    done = helm("upgrade", RELEASE, str(CHARTS / "data-plane"), *place, "--set", "site=other", check=False)
+    assert done.returncode != 0 and 'was "site-1"' in done.stderr and "never changes" in done.stderr
+
+
 def test_the_release_before_comes_back(story: Story) -> None:
     helm("rollback", RELEASE, "1", "--namespace", SITE_NAMESPACE, "--wait", "--timeout", "5m")
     assert helm("list", "--namespace", SITE_NAMESPACE).stdout.count(f"data-plane-{OLD}") == 1
