@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -30,13 +30,15 @@ from standalone.demo.stopping import Stop
 from standalone.layout import Layout, read_platform
 from standalone.supervisor.tether import tethered
 
+T = TypeVar("T")
+
 START_WITHIN_S = 240.0
 POOL_SAMPLE = 30
 """Cases each round predicts on: a round must be short, or nothing else happens."""
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until something is true.
+def wait_for(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """Wait until there is something true, and return it.
 
     Raises
     ------
@@ -44,9 +46,10 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
         It did not come true in time.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (seen := condition()):
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.3)
+    return seen
 
 
 @contextmanager

@@ -3,19 +3,14 @@
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-T = TypeVar("T")
-
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = (ROOT / ".engines" / "cluster-tools", ROOT / ".engines" / "kubernetes" / "bin")
 
 
-def path_with_tools() -> dict[str, str]:
+def environment_with_tools() -> dict[str, str]:
     """Return the environment with the project's own tools first in the path."""
     return os.environ | {"PATH": os.pathsep.join([*map(str, TOOLS), os.environ.get("PATH", "")])}
 
@@ -23,7 +18,7 @@ def path_with_tools() -> dict[str, str]:
 def run(*command: str, given: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command; what it says on failure is in the error."""
     done = subprocess.run(
-        command, input=given, capture_output=True, text=True, check=False, env=path_with_tools(), cwd=ROOT
+        command, input=given, capture_output=True, text=True, check=False, env=environment_with_tools(), cwd=ROOT
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done
@@ -50,15 +45,6 @@ def apply(*manifests: dict[str, Any]) -> None:
 def helm(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run helm."""
     return run("helm", *arguments, check=check)
-
-
-def wait_for(look: Callable[[], T], seconds: float, what: str, every_s: float = 0.5) -> T:
-    """Look until there is something true, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(every_s)
-    return seen
 
 
 def secret(namespace: str, name: str, values: dict[str, str]) -> dict[str, Any]:

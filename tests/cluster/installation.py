@@ -15,7 +15,8 @@ import httpx
 from radloop.auth import secret_of
 from standalone.layout import Layout, Platform
 from standalone.supervisor.ports import HOST, free_ports
-from tests.cluster.commands import ROOT, apply, found, helm, kubectl, secret, wait_for
+from tests.chaos.two_planes import wait_for
+from tests.cluster.commands import ROOT, apply, found, helm, kubectl, secret
 from tests.cluster.engines import PlaneEngines
 
 RELEASE = "radloop"
@@ -55,7 +56,7 @@ def secrets_of(name: str, engines: PlaneEngines) -> list[dict[str, Any]]:
 
 
 def shared_values(engines: PlaneEngines) -> dict[str, Any]:
-    """Values of either chart."""
+    """Values of either chart: all that the control plane's needs."""
     here = [{"ipBlock": {"cidr": f"{engines.address}/32"}}]
     ports = engines.ports
     return {
@@ -69,11 +70,6 @@ def shared_values(engines: PlaneEngines) -> dict[str, Any]:
             "to": {name: {"peers": here, "ports": [ports[name]]} for name in ("events", "database")},
         },
     }
-
-
-def cloud_values(engines: PlaneEngines) -> dict[str, Any]:
-    """Values of the control plane."""
-    return shared_values(engines)
 
 
 def site_values(engines: PlaneEngines, cloud: PlaneEngines | None, api: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.commands import ROOT, found, helm, kubectl, path_with_tools
+from tests.cluster.commands import ROOT, environment_with_tools, found, helm, kubectl
 from tests.cluster.conftest import Cluster
 from tests.cluster.engines import PlaneEngines
 from tests.cluster.installation import RELEASE, SMALL, Images
@@ -49,7 +49,13 @@ def follow(folder: Path, commands: str, values: str, small: Mapping[str, object]
     token = f"kubectl -n {NAMESPACE} create secret generic token --from-literal=secret={'0' * 40}"
     commands = replaced(commands, {label: f"{token}\n{label}"})
     done = subprocess.run(
-        ["sh", "-eux"], input=commands, cwd=folder, env=path_with_tools(), capture_output=True, text=True, check=False
+        ["sh", "-eux"],
+        input=commands,
+        cwd=folder,
+        env=environment_with_tools(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 

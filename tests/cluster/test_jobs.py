@@ -11,7 +11,8 @@ from radloop.errors import PermanentError
 from radloop.jobs.kubernetes import KubernetesJobs, open_kubernetes
 from radloop.jobs.manifest import RUN_LABEL, JobSettings, job_manifest, job_name
 from radloop.jobs.port import JobState, JobStatus, WaitsFor
-from tests.cluster.commands import ROOT, apply, found, helm, kubectl, run, secret, wait_for
+from tests.chaos.two_planes import wait_for
+from tests.cluster.commands import ROOT, apply, found, helm, kubectl, run, secret
 from tests.cluster.conftest import GPU, Cluster
 from tests.cluster.installation import Images, namespace
 

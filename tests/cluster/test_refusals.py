@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.commands import apply, found, helm, kubectl, wait_for
+from tests.chaos.two_planes import wait_for
+from tests.cluster.commands import apply, found, helm, kubectl
 from tests.cluster.conftest import Cluster
 from tests.cluster.engines import PlaneEngines
-from tests.cluster.installation import CHARTS, RELEASE, cloud_values, namespace, secrets_of
+from tests.cluster.installation import CHARTS, RELEASE, namespace, secrets_of, shared_values
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -46,7 +47,7 @@ def waiting_of(place: str, component: str) -> str:
 
 
 def test_a_misspelt_value_is_named(place: str, cloud_engines: PlaneEngines, cluster: Cluster) -> None:
-    said = refused(place, cloud_values(cloud_engines) | {"evnts": {}}, cluster)
+    said = refused(place, shared_values(cloud_engines) | {"evnts": {}}, cluster)
     assert "evnts" in said and found("pods", "--namespace", place) == []
 
 
@@ -54,13 +55,13 @@ def test_a_missing_secret_is_named_in_the_state_of_the_pod(
     place: str, cloud_engines: PlaneEngines, cluster: Cluster
 ) -> None:
     kubectl("delete", "secret", "radloop-database", "--namespace", place)
-    refused(place, cloud_values(cloud_engines), cluster)
+    refused(place, shared_values(cloud_engines), cluster)
     said = wait_for(lambda: waiting_of(place, "migrate"), 60, "a reason")
     assert "CreateContainerConfigError" in said and 'secret "radloop-database" not found' in said
 
 
 def test_an_image_that_cannot_be_pulled_is_named(place: str, cloud_engines: PlaneEngines, cluster: Cluster) -> None:
-    values = cloud_values(cloud_engines)
+    values = shared_values(cloud_engines)
     values["image"] = values["image"] | {"registry": "registry.invalid"}
     refused(place, values, cluster)
     said = wait_for(lambda: waiting_of(place, "migrate"), 60, "a reason")
@@ -70,11 +71,11 @@ def test_an_image_that_cannot_be_pulled_is_named(place: str, cloud_engines: Plan
 def test_a_database_that_is_away_fails_the_migration_with_its_log(
     place: str, cloud_engines: PlaneEngines, cluster: Cluster
 ) -> None:
-    away = {"control-plane": "postgresql+psycopg://control_plane:hidden@10.203.7.1:9/radloop"}
+    away = {"control-plane": f"postgresql+psycopg://control_plane:hidden@{cluster.outside}:9/radloop"}
     kubectl("delete", "secret", "radloop-database", "--namespace", place)
     kubectl("create", "secret", "generic", "radloop-database", "--namespace", place,
             f"--from-literal=control-plane={away['control-plane']}")  # fmt: skip
-    values = cloud_values(cloud_engines)
+    values = shared_values(cloud_engines)
     values["migrate"] = {"waitSeconds": 4}
     values["networkPolicy"]["to"]["database"]["ports"] = [9]
     said = refused(place, values, cluster, timeout="90s")
@@ -86,11 +87,11 @@ def test_a_database_that_is_away_fails_the_migration_with_its_log(
 def test_a_kafka_that_is_away_is_in_the_log_of_the_pod_that_is_not_ready(
     place: str, cloud_engines: PlaneEngines, cluster: Cluster
 ) -> None:
-    values = cloud_values(cloud_engines)
-    values["events"] = {"url": "kafka://10.203.7.1:9"}
+    values = shared_values(cloud_engines)
+    values["events"] = {"url": f"kafka://{cluster.outside}:9"}
     values["networkPolicy"]["to"]["events"]["ports"] = [9]
     refused(place, values, cluster, timeout="45s")
     log = kubectl("logs", f"deployment/{RELEASE}-control-plane", "--namespace", place)
-    assert "event-log-unreachable: expected Kafka to answer at 10.203.7.1:9" in log
+    assert f"event-log-unreachable: expected Kafka to answer at {cluster.outside}:9" in log
     [pod] = found("pods", "--namespace", place, "--selector", "app.kubernetes.io/name=control-plane")[:1]
     assert pod["status"]["phase"] == "Running" and not pod["status"]["containerStatuses"][0]["ready"]

@@ -22,11 +22,11 @@ from standalone.engines.mirror import incoming_topics, outgoing_topics
 from standalone.layout import Layout
 from tests.chaos.independent_checker import all_faults, read_keys
 from tests.chaos.planes_under_fire import evidence, is_quiet
-from tests.chaos.two_planes import ReadingRoom
-from tests.cluster.commands import ROOT, apply, found, helm, kubectl, run, wait_for
+from tests.chaos.two_planes import ReadingRoom, wait_for
+from tests.cluster.commands import ROOT, apply, found, helm, kubectl, run
 from tests.cluster.conftest import CLOUD_NAMESPACE, GPU, SITE_NAMESPACE, Cluster
 from tests.cluster.engines import PlaneEngines
-from tests.cluster.installation import CHARTS, RELEASE, Images, cloud_values, doors, install, pods, site_values
+from tests.cluster.installation import CHARTS, RELEASE, Images, doors, install, pods, shared_values, site_values
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -117,7 +117,7 @@ def story(
     cluster: Cluster, site_engines: PlaneEngines, cloud_engines: PlaneEngines, namespaces: None
 ) -> Iterator[Story]:
     """Install, work, upgrade, evict, kill, drain; then read what is left."""
-    of_cloud, of_site = cloud_values(cloud_engines), site_values(site_engines, cloud_engines, cluster.api)
+    of_cloud, of_site = shared_values(cloud_engines), site_values(site_engines, cloud_engines, cluster.api)
     install(packed(cluster.folder, "control-plane"), CLOUD_NAMESPACE, of_cloud, cluster.folder)
     install(packed(cluster.folder, "data-plane"), SITE_NAMESPACE, of_site, cluster.folder)
     site, cloud = site_engines.layout, cloud_engines.layout
