@@ -137,8 +137,8 @@ class Training:
         indices = indices[self._team.part_of(len(indices))]
         views = [self._view(self._samples[index], rng) for index in indices]
         device = self._team.device
-        images = torch.stack([image for image, _ in views]).to(device)
-        labels = torch.stack([label for _, label in views]).to(device)
+        images = torch.stack([image for image, _ in views])
+        labels = torch.stack([label for _, label in views])
         known = torch.stack([self._samples[index].known for index in indices]).to(device)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step, self._plan)
@@ -156,7 +156,7 @@ class Training:
 
     def _view(self, sample: Sample, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         ranges = DEFAULT_RANGES.widened(EDGE_CASE_FACTOR) if sample.is_edge_case else DEFAULT_RANGES
-        return random_view(sample.image, sample.label, self._plan.patch, rng, ranges)
+        return random_view(sample.image, sample.label, self._plan.patch, rng, ranges, self._team.device)
 
     @torch.no_grad()
     def _inner_score(self) -> float:
