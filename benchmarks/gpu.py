@@ -8,6 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,39 +113,29 @@ def prediction_s(device: torch.device, window: int) -> float:
     return statistics.median(times[1:] or times)
 
 
+def table(what: str, edges: Sequence[int], seconds_on: Callable[[torch.device, int], float]) -> None:
+    """Print a table with a row for each edge of a cube."""
+    print(f"| {what} | GPU, s | most memory of the GPU, GiB | processor, s | processor / GPU |")
+    print("|---|---|---|---|---|")
+    for edge in edges:
+        torch.cuda.reset_peak_memory_stats()
+        on_gpu = seconds_on(torch.device("cuda", 0), edge)
+        memory = torch.cuda.max_memory_allocated() / 2**30
+        on_processor = seconds_on(torch.device("cpu"), edge)
+        cells = f"**{on_gpu:.3f}** | {memory:.1f} | {on_processor:.2f} | {on_processor / on_gpu:.0f}"
+        print(f"| {edge} x {edge} x {edge} | {cells} |", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     if not torch.cuda.is_available():
         sys.exit("gpu: expected a GPU that torch can use, found none")
-    processor, gpu = torch.device("cpu"), torch.device("cuda", 0)
     cases = samples()
-    print(
-        f"{torch.cuda.get_device_name(0)}, and {torch.get_num_threads()} threads of its machine's processor; torch {torch.__version__}.\n"
-    )
-    print("| training step, patch | GPU, s | most memory of the GPU, GiB | processor, s | processor / GPU |")
-    print("|---|---|---|---|---|")
-    for patch in PATCHES:
-        torch.cuda.reset_peak_memory_stats()
-        on_gpu = step_s(gpu, patch, cases)
-        memory = torch.cuda.max_memory_allocated() / 2**30
-        on_processor = step_s(processor, patch, cases)
-        print(
-            f"| {patch} x {patch} x {patch} | **{on_gpu:.3f}** | {memory:.1f} | {on_processor:.2f} | {on_processor / on_gpu:.0f} |",
-            flush=True,
-        )
-    print(
-        f"\n| prediction of {' x '.join(map(str, CASE))}, window | GPU, s | most memory of the GPU, GiB | processor, s | processor / GPU |"
-    )
-    print("|---|---|---|---|---|")
-    for window in PATCHES[1:]:
-        torch.cuda.reset_peak_memory_stats()
-        on_gpu = prediction_s(gpu, window)
-        memory = torch.cuda.max_memory_allocated() / 2**30
-        on_processor = prediction_s(processor, window)
-        print(
-            f"| {window} x {window} x {window} | **{on_gpu:.2f}** | {memory:.1f} | {on_processor:.1f} | {on_processor / on_gpu:.0f} |",
-            flush=True,
-        )
+    name, threads = torch.cuda.get_device_name(0), torch.get_num_threads()
+    print(f"{name}, and {threads} threads of its machine's processor; torch {torch.__version__}.\n")
+    table("training step, patch", PATCHES, lambda device, patch: step_s(device, patch, cases))
+    print()
+    table(f"prediction of {' x '.join(map(str, CASE))}, window", PATCHES[1:], prediction_s)
     print(
         f"\nThe trainer's network, batch of {BATCH}, cases of {' x '.join(map(str, CASE))} voxels, augmentation in the step; "
         f"{MEMBERS} members predict, entropy, scores and embedding included. A step: a training of 23 steps less one of 3 "

@@ -156,7 +156,7 @@ def site(tmp_path, database_url):
     [
         # The last instance, the first volume.
         *(f"after-object-write:{n}" for n in (STUDIES * SLICES, STUDIES * SLICES + 1)),
-        "before-commit:4",
+        "before-commit:2",
         "after-commit:2",
         "after-publish:1",
         "after-handler:1",
