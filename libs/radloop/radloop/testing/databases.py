@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ _MIGRATED = "radloop_migrated"
 
 _OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
 _RELATIONS = sa.text(
-    "SELECT n.nspname, n.nspacl::text, c.relname, c.relkind, c.relnatts, c.relchecks, c.relowner, c.relacl::text"
+    "SELECT n.nspname, n.nspacl::text, c.relname, c.relkind, c.relnatts, c.relchecks, c.relhastriggers, c.relowner, c.relacl::text"
     f" FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid WHERE {_OURS} ORDER BY 1, 3"
 )
 _SETTINGS = sa.text(
@@ -31,6 +32,7 @@ _WITH_ROWS = sa.text(
     "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid"
     f" WHERE {_OURS} AND c.relkind = 'r' AND c.relname <> 'alembic_version' AND pg_relation_size(c.oid) > 0"
 )
+_FUNCTIONS = sa.text(f"SELECT p.proname FROM pg_namespace n JOIN pg_proc p ON p.pronamespace = n.oid WHERE {_OURS}")
 
 
 class _Changed(Exception):
@@ -63,7 +65,7 @@ class FreshDatabases:
         self._execute(f"CREATE DATABASE {_MIGRATED} TEMPLATE {_EMPTY}")
         migrate_all(self._url_of(_MIGRATED), migrations)
         with self._transaction(_MIGRATED) as connection:
-            self._as_made = connection.execute(_RELATIONS).all()
+            self._as_made = _but_for_rows(connection)
         self._emptied: list[str] = []
 
     def make(self, *, empty: bool = False) -> str:
@@ -93,7 +95,7 @@ class FreshDatabases:
     def _empty(self, name: str) -> None:
         self._execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
         with self._transaction(name) as connection:
-            if connection.execute(_RELATIONS).all() != self._as_made or connection.execute(_SETTINGS).all():
+            if _but_for_rows(connection) != self._as_made:
                 raise _Changed
             if tables := connection.execute(_WITH_ROWS).scalars().all():
                 connection.execute(sa.text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"))
@@ -110,6 +112,13 @@ class FreshDatabases:
     def _execute(self, statement: str) -> None:
         with self._server.connect() as connection:
             connection.execute(sa.text(statement))
+
+
+def _but_for_rows(connection: sa.Connection) -> list[list[Any]]:
+    """Return what a test may have changed beside rows: relations, functions, settings, and the revisions of the schemas."""
+    found = [list(connection.execute(query).all()) for query in (_RELATIONS, _FUNCTIONS, _SETTINGS)]
+    schemas = [row.nspname for row in found[0] if row.relname == "alembic_version"]
+    return [*found, *(list(connection.execute(sa.text(f"SELECT * FROM {each}.alembic_version"))) for each in schemas)]
 
 
 def migrate_all(url: str, migrations: Mapping[str, str]) -> None:
