@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 
 from radloop.contracts.ingest.v1 import ingest_pb2
-from radloop.imaging import read_nifti
+from radloop.imaging import Volume, read_nifti
 
 pytestmark = pytest.mark.integration
 
@@ -101,17 +102,67 @@ def _check_contours(patient: str, found: dict[int, tuple[int, int]], slices: int
         assert drawn == list(range(drawn[0], drawn[0] + len(drawn))) and len(drawn) <= slices
 
 
+def _volumes(site) -> list[tuple[str, int, Volume]]:
+    """Return series, phase and volume of every case, in this order."""
+    cases = [case for said in site.said("study-ingested") for case in said.cases]
+    found = [
+        (case.series_keys[0], case.phase, read_nifti(site.http.get(f"/v1/cases/{case.case_id}/volumes/0").content))
+        for case in cases
+    ]
+    return sorted(found, key=lambda one: one[:2])
+
+
 @needs_data
-def test_enhanced_mr_is_refused_with_the_reason(site):
+def test_enhanced_mr_becomes_a_case_for_each_phase(site):
     site.configure()
-    answer = site.http.post("/v1/uploads", json={"folder": str(DATA / "dicom_enhanced")}).json()
-    assert answer["stored"] == 13
+    folder = DATA / "dicom_enhanced" / "Siemens"
+    assert site.http.post("/v1/uploads", json={"folder": str(folder)}).json()["stored"] == 4
     site.settle()
-    said = site.said("study-rejected")
-    assert {one.reason for one in said} == {ingest_pb2.REJECT_REASON_UNSUPPORTED}
-    assert sum(one.instance_count for one in said) == 13
-    details = {one["detail"] for one in site.http.get("/v1/rejections").json()["rejections"]}
-    assert all("multi-frame" in detail for detail in details)
+    volumes = _volumes(site)
+    assert [phase for _, phase, _ in volumes] == [0, 1, 2, 3]
+    for file, (_, _, volume) in zip(sorted(folder.rglob("*.dcm")), volumes, strict=True):
+        ours, theirs = volume, SimpleITK.ReadImage(file)
+        assert np.array_equal(ours.array.transpose(2, 1, 0), SimpleITK.GetArrayFromImage(theirs))
+        assert ours.affine_lps[:3, 3] == pytest.approx(theirs.GetOrigin(), abs=1e-3)
+        direction = np.array(theirs.GetDirection()).reshape(3, 3) * theirs.GetSpacing()
+        assert np.allclose(ours.affine_lps[:3, :3], direction, atol=1e-3)
+    (case, *_) = site.said("study-ingested")[0].cases
+    slices = site.http.get(f"/v1/cases/{case.case_id}").json()["slices"]
+    assert [one["frame"] for one in slices] == [1, 2, 3, 4, 5, 6]
+    assert len({one["sop_instance_uid"] for one in slices}) == 1 and case.instance_count == 1
+
+
+@needs_data
+def test_each_frame_of_an_enhanced_instance_has_its_own_rescaling(site):
+    """Of the field map the frames with echo time 0 are the map itself, in Hz, beside the images it was made of."""
+    site.configure()
+    file = DATA / "dicom_enhanced" / "Philips" / "IM_0027_fMAP.dcm"
+    assert site.http.post("/v1/uploads", files={"file": file.read_bytes()}).json()["stored"] == 1
+    site.settle()
+    ds = pydicom.dcmread(file)
+    groups = ds.PerFrameFunctionalGroupsSequence
+    for _, phase, volume in _volumes(site):
+        mine = [n for n, group in enumerate(groups) if (group.MREchoSequence[0].EffectiveEchoTime > 0) == bool(phase)]
+        mine.sort(key=lambda n: groups[n].PlanePositionSequence[0].ImagePositionPatient[2])
+        assert len(mine) == volume.array.shape[2] == 32
+        for k, n in enumerate(mine):
+            values = groups[n].PixelValueTransformationSequence[0]
+            expected = ds.pixel_array[n] * float(values.RescaleSlope) + float(values.RescaleIntercept)
+            assert np.allclose(volume.array[:, :, k].T, expected, atol=1e-3)
+
+
+@needs_data
+def test_a_pacs_that_renamed_private_attributes_changes_no_case(site):
+    site.configure()
+    for folder in ("before_pacs", "after_pacs"):
+        answer = site.http.post("/v1/uploads", json={"folder": str(DATA / "dicom_enhanced" / "agfa" / folder)})
+        assert answer.json()["stored"] == 4
+    site.settle()
+    volumes = _volumes(site)
+    assert len(volumes) == 8
+    for (_, phase, one), (_, same_phase, other) in zip(volumes[:4], volumes[4:], strict=True):
+        assert phase == same_phase and one.array.shape == (64, 64, 25)
+        assert np.array_equal(one.array, other.array) and np.array_equal(one.affine_lps, other.affine_lps)
 
 
 @needs_data

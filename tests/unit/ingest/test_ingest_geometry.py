@@ -71,7 +71,22 @@ REFUSED = {
     "uneven": ({"positions_mm": [0, 1.5, 3.7, 5.2]}, RejectReason.UNEVEN_SPACING, "1.500 to 2.200 mm"),
     "duplicate": ({"positions_mm": [0, 1.5, 1.5, 3]}, RejectReason.DUPLICATE_SLICES, "1 of 3 positions"),
     "every slice twice": ({"positions_mm": [0, 0, 1.5, 1.5]}, RejectReason.DUPLICATE_SLICES, "no time differs"),
-    "multi-frame": ({"positions_mm": [0, 1], "frames": 5}, RejectReason.UNSUPPORTED, "5 frames"),
+    "multi-frame": ({"positions_mm": [0, 1], "frames": 5}, RejectReason.UNSUPPORTED, "MR Image Storage: a multi-frame"),
+    "ultrasound": (
+        {"positions_mm": [0, 1], "frames": 5, "sop_class_uid": "1.2.840.10008.5.1.4.1.1.3.1"},
+        RejectReason.UNSUPPORTED,
+        "Ultrasound Multi-frame Image Storage: ultrasound",
+    ),
+    "radiography": (
+        {"positions_mm": [0, 1], "frames": 2, "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1"},
+        RejectReason.UNSUPPORTED,
+        "Digital X-Ray Image Storage - For Presentation: a projection",
+    ),
+    "of a vendor": (
+        {"positions_mm": [0], "sop_class_uid": "1.3.46.670589.11.0.0.12.1", "orientation": None},
+        RejectReason.UNSUPPORTED,
+        "a SOP class that is not listed: no Image Position",
+    ),
     "colour": ({"positions_mm": [0, 1], "samples_per_pixel": 3}, RejectReason.UNSUPPORTED, "colour"),
     "mosaic": ({"positions_mm": [0, 1], "image_type": ("ORIGINAL", "MOSAIC")}, RejectReason.UNSUPPORTED, "mosaic"),
     "no orientation": ({"positions_mm": [0, 1], "orientation": None}, RejectReason.UNSUPPORTED, "Image Orientation"),

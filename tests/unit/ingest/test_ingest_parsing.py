@@ -14,7 +14,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ingest.adapters.encoding import decode_frame, encode, header_differences, stored_syntax
+from ingest.adapters.encoding import decode_frames, encode, header_differences, stored_syntax
 from ingest.adapters.extraction import header_of, relative_numbers, suspicion_of
 from ingest.adapters.parsing import RefusedInstance, parse
 from ingest.domain.reasons import Refused, RejectReason
@@ -123,7 +123,7 @@ def test_native_pixels_survive(phantoms, syntax):
     assert stored.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert stored.file_meta.MediaStorageSOPInstanceUID == "2.25.1"
     assert (stored.Rows, stored.PixelSpacing, stored.Modality) == (4, [2.0, 3.0], "MR")
-    assert stored.pixel_array.tolist() == words.reshape(4, 6).tolist() == decode_frame(data, header).tolist()
+    assert stored.pixel_array.tolist() == words.reshape(4, 6).tolist() == decode_frames(data, header)[0].tolist()
 
 
 def test_deflated_is_read(phantoms):
@@ -216,6 +216,77 @@ def test_injection_in_relative_numbers(phantoms):
     ds = phantoms.slice(SeriesTime="003000", RadiopharmaceuticalInformationSequence=[tracer])
     numbers = relative_numbers(parse(phantoms.file(ds)).ds)
     assert numbers == {"injection-delay-s": 3600.0, "injected-dose-bq": 3.5e8, "half-life-s": 6586.2}
+
+
+def test_pet_says_how_its_activity_becomes_suv(phantoms):
+    tracer = pydicom.Dataset()
+    tracer.RadiopharmaceuticalStartTime, tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = (
+        "080000",
+        3e8,
+        6586.2,
+    )
+    ds = phantoms.slice(
+        Modality="PT",
+        Units="BQML",
+        CorrectedImage=["ATTN", "DECY"],
+        DecayCorrection="START",
+        PatientWeight=75,
+        SeriesTime="090000",
+        AcquisitionTime="090012",
+        RadiopharmaceuticalInformationSequence=[tracer],
+    )
+    numbers = relative_numbers(parse(phantoms.file(ds)).ds)
+    assert numbers["suvbw-factor-g-ml"] == pytest.approx(75_000 / (3e8 * 0.5 ** (3600 / 6586.2)))
+
+
+def group(**attributes):
+    ds = pydicom.Dataset()
+    for name, value in attributes.items():
+        setattr(ds, name, [group(**value)] if isinstance(value, dict) else value)
+    return ds
+
+
+def enhanced(phantoms, frames=3, **changes):
+    """An enhanced CT whose frames lie 2 mm apart, each with a slope of its own; orientation and spacing are shared."""
+    ds = phantoms.slice(SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", NumberOfFrames=frames)
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.PixelSpacing
+    ds.PixelData = np.arange(frames * 24, dtype="<u2").tobytes()
+    ds.SharedFunctionalGroupsSequence = [
+        group(
+            PlaneOrientationSequence={"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+            PixelMeasuresSequence={"PixelSpacing": [2, 3], "SliceThickness": 2},
+        )
+    ]
+    ds.PerFrameFunctionalGroupsSequence = [
+        group(
+            PlanePositionSequence={"ImagePositionPatient": [0, 0, 2.0 * n]},
+            PixelValueTransformationSequence={"RescaleSlope": n + 1, "RescaleIntercept": -1024},
+            FrameContentSequence={"TemporalPositionIndex": 1, "InStackPositionNumber": n + 1},
+        )
+        for n in range(frames)
+    ]
+    for name, value in changes.items():
+        setattr(ds, name, value)
+    return ds
+
+
+def test_each_frame_of_an_enhanced_instance_says_where_it_lies(phantoms):
+    parsed = parse(phantoms.file(enhanced(phantoms)))
+    data, header = encode(parsed, header_of(parsed, ExplicitVRLittleEndian), "2.25.1")
+    assert header.frames == len(header.planes) == 3
+    for n, plane in enumerate(header.planes):
+        assert plane.position_lps_mm == (0, 0, 2.0 * n) and plane.orientation == (1, 0, 0, 0, 1, 0)
+        assert (plane.pixel_spacing_mm, plane.slice_step_mm, plane.frames) == ((2, 3), 2, 1)
+        assert (plane.rescale_slope, plane.rescale_intercept) == (n + 1, -1024)
+        assert plane.numbers["stack-position"] == n + 1
+    frames = decode_frames(data, header)
+    assert [frame.tolist() for frame in frames] == np.arange(72).reshape(3, 4, 6).tolist()
+
+
+@pytest.mark.parametrize("groups", [[], [group()] * 2], ids=["no group", "fewer than frames"])
+def test_frames_that_do_not_all_say_where_they_lie_are_none(phantoms, groups):
+    parsed = parse(phantoms.file(enhanced(phantoms, PerFrameFunctionalGroupsSequence=groups)))
+    assert header_of(parsed, ExplicitVRLittleEndian).planes == [header_of(parsed, ExplicitVRLittleEndian)]
 
 
 @pytest.mark.parametrize(

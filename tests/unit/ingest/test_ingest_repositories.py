@@ -1,6 +1,7 @@
 """One suite for every repository port, run against the fake of the unit tests and against SQL."""
 
 import dataclasses
+import json
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from ingest.adapters.tables import METADATA
 from ingest.adapters.wire import make_wire
 from ingest.domain.model import (
     FormedCase,
+    FrameHeader,
     HeldInstance,
     Instance,
     Refusal,
@@ -71,8 +73,22 @@ def test_migrations_make_these_tables(empty_database_url):
 
 
 def test_headers_there_and_back(header):
-    for one in (header(numbers={"echo-time-ms": 2.5}), header(position_lps_mm=None, slice_step_mm=None)):
+    frames = (
+        FrameHeader((0.0, 0.0, 1.5), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (2.0, 3.0), 1.5, 1.0, 0.0, {"echo-time-ms": 2.5}),
+        FrameHeader(None, None, None, None, 2.0, -1024.0, {}),
+    )
+    for one in (
+        header(numbers={"echo-time-ms": 2.5}),
+        header(position_lps_mm=None, slice_step_mm=None),
+        header(frames=2, per_frame=frames),
+    ):
         assert header_from_json(header_to_json(one)) == one
+
+
+def test_headers_that_were_written_before_frames_had_their_own(header):
+    written = json.loads(header_to_json(header()))
+    assert written.pop() == []
+    assert header_from_json(json.dumps(written)) == header()
 
 
 def test_studies(state):

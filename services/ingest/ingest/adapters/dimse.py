@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 import pynetdicom
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
@@ -22,7 +27,14 @@ log = logger(__name__)
 # pynetdicom takes the first of its own list that the sender offers; its default begins with Implicit VR, which makes senders
 # rewrite everything.
 TRANSFER_SYNTAXES = [
-    str(uid) for uid in (ExplicitVRLittleEndian, *ENCAPSULATED, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+    str(uid)
+    for uid in (
+        ExplicitVRLittleEndian,
+        *ENCAPSULATED,
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    )
 ]
 
 SUCCESS = 0x0000

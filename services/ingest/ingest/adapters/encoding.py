@@ -5,6 +5,7 @@ is kept in the index, so that forming a volume reads them without parsing DICOM 
 """
 
 import dataclasses
+import math
 import struct
 from io import BytesIO
 
@@ -156,8 +157,8 @@ def _swapped(value: bytes, vr: str, bits: int) -> bytes:
     return value if size == 1 else np.frombuffer(value, dtype=f">u{size}").astype(f"<u{size}").tobytes()
 
 
-def decode_frame(data: bytes, header: SliceHeader) -> np.ndarray:
-    """Return the stored values of a single-frame instance.
+def decode_frames(data: bytes, header: SliceHeader) -> list[np.ndarray]:
+    """Return the stored values of every frame of a grey instance.
 
     Parameters
     ----------
@@ -168,26 +169,27 @@ def decode_frame(data: bytes, header: SliceHeader) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray
-        Integers, shape ``(rows, columns)``, before any rescaling.
+    list of numpy.ndarray
+        Integers, each of shape ``(rows, columns)``, before any rescaling.
 
     Raises
     ------
     Refused
         UNDECODABLE when the pixel data is not what its transfer syntax says.
     """
-    shape = (header.rows, header.columns)
+    shape = (header.frames, header.rows, header.columns)
     if header.pixel_length:
-        count = header.rows * header.columns
-        words = np.frombuffer(data, dtype=f"<u{header.bits_allocated // 8}", count=count, offset=header.pixel_offset)
-        return stored_values(words.reshape(shape), header)
-    try:
-        frame = pydicom.dcmread(BytesIO(data)).pixel_array
-    except Exception as error:  # every codec raises its own kinds
-        raise Refused(RejectReason.UNDECODABLE, "pixel data its transfer syntax's codec cannot decode") from error
-    if frame.shape != shape:
-        raise Refused(RejectReason.UNDECODABLE, f"pixel data of shape {frame.shape}; expected {shape}")
-    return stored_values(frame, header)
+        kind = f"<u{header.bits_allocated // 8}"
+        frames = np.frombuffer(data, dtype=kind, count=math.prod(shape), offset=header.pixel_offset).reshape(shape)
+    else:
+        try:
+            frames = pydicom.dcmread(BytesIO(data)).pixel_array
+        except Exception as error:  # every codec raises its own kinds
+            raise Refused(RejectReason.UNDECODABLE, "pixel data its transfer syntax's codec cannot decode") from error
+        frames = frames[np.newaxis] if header.frames == 1 else frames
+        if frames.shape != shape:
+            raise Refused(RejectReason.UNDECODABLE, f"pixel data of shape {frames.shape}; expected {shape}")
+    return list(stored_values(frames, header))
 
 
 def all_pixels(data: bytes, header: SliceHeader) -> np.ndarray | bytes:

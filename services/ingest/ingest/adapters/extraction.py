@@ -1,13 +1,15 @@
 """What is read from a data set before it is cleaned: the slice header, relative numbers, routing attributes, who it is about."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pydicom.dataset import Dataset
 
 from ingest.adapters.parsing import Parsed
 from ingest.adapters.values import number_of, text_of, texts_of, vector_of, whole_of
+from ingest.domain.intensities import SUV_FACTOR, suv_factor
 from ingest.domain.modalities import term_of
-from ingest.domain.model import SliceHeader
+from ingest.domain.model import FrameHeader, SliceHeader
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.quarantine import suspicion
 from ingest.domain.routing import RoutingAttributes
@@ -24,6 +26,18 @@ _NUMBERS = {
     "patient-weight-kg": (0x00101030,),
 }
 """Numbers that say when or where within the study, never on which day; the first tag that holds one is used."""
+
+_SHARED_GROUPS, _GROUPS_PER_FRAME = 0x52009229, 0x52009230
+_PLANE_POSITION, _PLANE_ORIENTATION, _PIXEL_MEASURES, _PIXEL_VALUES = 0x00209113, 0x00209116, 0x00289110, 0x00289145
+_NUMBERS_PER_FRAME = {
+    "temporal-position": (0x00209111, 0x00209128),
+    "trigger-time-ms": (0x00189118, 0x00209153),
+    "inversion-time-ms": (0x00189115, 0x00189079),
+    "echo-time-ms": (0x00189114, 0x00189082),
+    "b-value-s-mm2": (0x00189117, 0x00189087),
+    "stack-position": (0x00209111, 0x00209057),
+}
+"""The same of a frame: the sequence and the attribute in it (PS3.3 C.7.6.16.2, C.8.13.5)."""
 
 _PRIVATE_B_VALUES = (
     (0x0019, "SIEMENS MR HEADER", 0x0C),
@@ -65,7 +79,7 @@ def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
     """
     ds = parsed.ds
     bits_stored = whole_of(ds, 0x00280101, 0)
-    return SliceHeader(
+    header = SliceHeader(
         modality=term_of(text_of(ds, 0x00080060)),
         sop_class_uid=parsed.sop_class_uid,
         transfer_syntax_uid=transfer_syntax_uid,
@@ -86,13 +100,45 @@ def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
         rescale_intercept=_or(number_of(ds, 0x00281052), 0.0),
         numbers=relative_numbers(ds),
     )
+    return replace(header, per_frame=_frame_headers(ds, header))
+
+
+def _frame_headers(ds: Dataset, header: SliceHeader) -> tuple[FrameHeader, ...]:
+    """Return what each frame says of itself; nothing where not every one does (PS3.3 C.7.6.16)."""
+    per_frame = _items(ds, _GROUPS_PER_FRAME)
+    if len(per_frame) != header.frames:
+        return ()
+    shared = next(iter(_items(ds, _SHARED_GROUPS)), Dataset())
+    return tuple(_frame_header(shared, own, header) for own in per_frame)
+
+
+def _frame_header(shared: Dataset, own: Dataset, header: SliceHeader) -> FrameHeader:
+    def group(tag: int) -> Dataset:
+        return next(iter(_items(own, tag) or _items(shared, tag)), Dataset())
+
+    measures, values = group(_PIXEL_MEASURES), group(_PIXEL_VALUES)
+    numbers = {name: number_of(group(groups), tag) for name, (groups, tag) in _NUMBERS_PER_FRAME.items()}
+    return FrameHeader(
+        position_lps_mm=vector_of(group(_PLANE_POSITION), 0x00200032, 3),  # type: ignore[arg-type]
+        orientation=vector_of(group(_PLANE_ORIENTATION), 0x00200037, 6),
+        pixel_spacing_mm=vector_of(measures, 0x00280030, 2),  # type: ignore[arg-type]
+        slice_step_mm=number_of(measures, 0x00180088) or number_of(measures, 0x00180050),
+        rescale_slope=_or(number_of(values, 0x00281053), header.rescale_slope),
+        rescale_intercept=_or(number_of(values, 0x00281052), header.rescale_intercept),
+        numbers=header.numbers | {name: value for name, value in numbers.items() if value is not None},
+    )
+
+
+def _items(ds: Dataset, tag: int) -> list[Dataset]:
+    element = ds.get(tag)
+    return list(element.value or ()) if element is not None and element.VR == "SQ" else []
 
 
 def relative_numbers(ds: Dataset) -> dict[str, float]:
     """Return the fixed list of relative numbers by name; what is absent or not finite is left out.
 
     Beside those in `_NUMBERS`: ``acquisition-offset-s`` (since Series Time), and for nuclear medicine ``injection-delay-s``
-    (from injection to Series Time), ``injected-dose-bq`` and ``half-life-s``.
+    (from injection to Series Time), ``injected-dose-bq``, ``half-life-s`` and, for PET, `intensities.SUV_FACTOR`.
     """
     numbers = {
         name: next((v for t in tags if (v := number_of(ds, t)) is not None), None) for name, tags in _NUMBERS.items()
@@ -100,13 +146,13 @@ def relative_numbers(ds: Dataset) -> dict[str, float]:
     if numbers["b-value-s-mm2"] is None:
         numbers["b-value-s-mm2"] = _private_b_value(ds)
     numbers["acquisition-offset-s"] = _seconds_between(ds, (0x00080021, 0x00080031), ds, (0x00080022, 0x00080032))
-    tracer = ds.get(0x00540016)
-    if tracer is not None and tracer.VR == "SQ" and tracer.value:
-        item = tracer.value[0]
+    for item in _items(ds, 0x00540016)[:1]:
         numbers["injection-delay-s"] = _seconds_between(item, (None, 0x00181072), ds, (None, 0x00080031))
         numbers["injected-dose-bq"] = number_of(item, 0x00181074)
         numbers["half-life-s"] = number_of(item, 0x00181075)
-    return {name: value for name, value in numbers.items() if value is not None}
+    known = {name: value for name, value in numbers.items() if value is not None}
+    factor = suv_factor(text_of(ds, 0x00541001), known, texts_of(ds, 0x00280051), text_of(ds, 0x00541102))
+    return known if factor is None else known | {SUV_FACTOR: factor}
 
 
 def _private_b_value(ds: Dataset) -> float | None:

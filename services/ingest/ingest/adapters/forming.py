@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ingest.adapters.encoding import decode_frame
+from ingest.adapters.encoding import decode_frames
 from ingest.adapters.metrics import CASES, FORMING_SECONDS
 from ingest.adapters.reception import Dispatch
 from ingest.adapters.vault import Vault
@@ -134,7 +134,7 @@ class Forming:
         return result
 
     def _write_series(self, series: SeriesInHand, wanted: Sequence[PlannedCase]) -> list[FormedCase]:
-        frames = [decode_frame(self._read(one), one.header) for one in series.instances]
+        frames = [frame for one in series.instances for frame in decode_frames(self._read(one), one.header)]
         written: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         return [self._write_case(case, frames, written) for case in wanted]
 

@@ -14,13 +14,15 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator, read_dataset
-from pydicom.uid import JPEG2000 as JPEG2000Lossy
 from pydicom.uid import (
+    HTJ2K,
     UID,
     AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -31,6 +33,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
+from pydicom.uid import JPEG2000 as JPEG2000Lossy
 
 from ingest.adapters.values import number_of, text_of, whole_of
 from ingest.domain.reasons import Refused, RejectReason
@@ -46,6 +49,9 @@ ENCAPSULATED = (
     JPEG2000Lossy,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    HTJ2K,
 )
 READABLE = frozenset((*NATIVE, *ENCAPSULATED, DeflatedExplicitVRLittleEndian))
 
@@ -223,7 +229,7 @@ def _inflate(fp: BytesIO) -> BytesIO:
 def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes, str]:
     """Remove Pixel Data from the data set, check it and return its value and VR."""
     if PIXEL_DATA not in ds:
-        raise Refused(RejectReason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
+        raise Refused(RejectReason.NO_PIXEL_DATA, f"no Pixel Data (7FE0,0010): {_name_of(text_of(ds, 0x00080016))}")
     element = ds.get_item(PIXEL_DATA)
     del ds[PIXEL_DATA]
     value = element.value if isinstance(element.value, bytes) else b""
@@ -241,6 +247,12 @@ def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes, str]
         raise Refused(RejectReason.TRUNCATED, f"{size} bytes of pixel data expected, {len(value)} there")
     # Bytes after the image are no image, and could be anything: they are not kept.
     return value[:size] + bytes(size % 2), "OW" if element.VR is None else str(element.VR)
+
+
+def _name_of(sop_class_uid: str) -> str:
+    """Name a SOP class of the standard; a vendor's UID could say more than what it is."""
+    name = UID(sop_class_uid).name
+    return name if name != sop_class_uid else "a SOP class that is not the standard's"
 
 
 def _native_size(ds: Dataset) -> int:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from ingest.adapters.tables import CASES, DIFFERENCES, HELD, INSTANCES, PATIENTS, RECEPTIONS, REFUSALS, SERIES, STUDIES
 from ingest.domain.model import (
+    FrameHeader,
     HeldInstance,
     Instance,
     Refusal,
@@ -30,14 +31,19 @@ _TUPLES = ("image_type", "position_lps_mm", "orientation", "pixel_spacing_mm")
 
 def header_to_json(header: SliceHeader) -> str:
     """Write a slice header as JSON."""
-    return json.dumps([getattr(header, name) for name in _HEADER_FIELDS], separators=(",", ":"))
+    values = [getattr(header, name) for name in _HEADER_FIELDS]
+    return json.dumps(values, separators=(",", ":"), default=dataclasses.astuple)
 
 
 def header_from_json(text: str) -> SliceHeader:
-    """Read what `header_to_json` wrote."""
-    values = dict(zip(_HEADER_FIELDS, json.loads(text), strict=True))
+    """Read what `header_to_json` wrote, also before there were the last of the fields."""
+    values = dict(zip(_HEADER_FIELDS, json.loads(text), strict=False))
     for name in _TUPLES:
         values[name] = None if values[name] is None else tuple(values[name])
+    values["per_frame"] = tuple(
+        FrameHeader(*(tuple(value) if isinstance(value, list) else value for value in frame))
+        for frame in values.get("per_frame", ())
+    )
     return SliceHeader(**values)
 
 

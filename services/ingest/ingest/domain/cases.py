@@ -2,25 +2,44 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ingest.domain.geometry import Stack, stacks
-from ingest.domain.intensities import quantity_of, rescaled
+from ingest.domain.intensities import line_of, quantity_of, rescaled
 from ingest.domain.messages import PhaseRule, ProjectConfigured
-from ingest.domain.model import FormedCase, Instance, Refusal
+from ingest.domain.model import FormedCase, Instance, Refusal, SliceHeader
 from ingest.domain.pseudonyms import case_id
 from ingest.domain.reasons import Refused, RejectReason
 from ingest.domain.routing import RoutingAttributes, takes
 from radloop.imaging import Volume
 from radloop.references import ObjectRef
 
-CASE_RULE_VERSION = 1
+CASE_RULE_VERSION = 2
 """Part of every case's identity; grows when the same series would become another volume."""
 
 
 @dataclass(frozen=True, slots=True)
+class Plane:
+    """One slice: an instance, or a frame of an enhanced one.
+
+    Attributes
+    ----------
+    instance : Instance
+    frame : int
+        From 1, as DICOM counts.
+    header : SliceHeader
+        Of this slice alone.
+    """
+
+    instance: Instance
+    frame: int
+    header: SliceHeader
+
+
+@dataclass(frozen=True)
 class SeriesInHand:
     """A series of which something arrived since the study was last looked at.
 
@@ -38,6 +57,15 @@ class SeriesInHand:
     routing: RoutingAttributes
     instances: tuple[Instance, ...]
     new_count: int
+
+    @cached_property
+    def planes(self) -> tuple[Plane, ...]:
+        """All slices of the series: instance by instance, frame by frame."""
+        return tuple(
+            Plane(instance, frame, header)
+            for instance in self.instances
+            for frame, header in enumerate(instance.header.planes, 1)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +129,7 @@ def plan(
         if not fresh:
             continue
         try:
-            volumes = stacks([instance.header for instance in series.instances])
+            volumes = stacks([plane.header for plane in series.planes])
         except Refused as refused:
             refusals.append(refusal_of(study_key, series, refused))
             continue
@@ -144,7 +172,7 @@ def assemble_volume(frames: Sequence[np.ndarray], series: SeriesInHand, stack: S
     Parameters
     ----------
     frames : sequence of numpy.ndarray
-        Stored values of every instance of the series, each of shape ``(rows, columns)``.
+        Stored values of every plane of the series, each of shape ``(rows, columns)``.
     series : SeriesInHand
     stack : Stack
 
@@ -153,7 +181,7 @@ def assemble_volume(frames: Sequence[np.ndarray], series: SeriesInHand, stack: S
     Volume
         Rescaled values, axes (i, j, k); in memory slice after slice, as NIfTI writes it.
     """
-    headers = [series.instances[index].header for index in stack.order]
+    headers = [series.planes[index].header for index in stack.order]
     values = rescaled(np.stack([frames[index] for index in stack.order]), headers)
     return Volume(array=values.transpose(2, 1, 0), affine_lps=stack.affine_lps)
 
@@ -162,18 +190,26 @@ def manifest(planned: PlannedCase, volumes: Sequence[ObjectRef], shape: Sequence
     """Return the manifest of a case; the same case gives the same manifest.
 
     ``slices`` and ``channels[n].slices`` are in order of k. ``frame`` counts from 1, as DICOM does. ``affine_lps`` is
-    row-major, 16 numbers, voxel index (i, j, k) to LPS in mm.
+    row-major, 16 numbers, voxel index (i, j, k) to LPS in mm. A stored value times ``slope`` plus ``intercept`` of its
+    slice's ``pixels`` is the ``quantity``.
     """
     channels = []
+    quantity = quantity_of([plane.header for plane in planned.series.planes])
     for (phase, stack), ref in zip(planned.channels, volumes, strict=True):
-        slices = [planned.series.instances[index] for index in stack.order]
+        slices = [planned.series.planes[index] for index in stack.order]
         channels.append(
             {
                 "volume": _reference(ref),
                 "series_key": planned.series.series_key,
                 "phase": phase,
                 "slices": [
-                    {"sop_instance_uid": one.sop_key, "frame": 1, "object": _reference(one.object)} for one in slices
+                    {
+                        "sop_instance_uid": one.instance.sop_key,
+                        "frame": one.frame,
+                        "object": _reference(one.instance.object),
+                        "pixels": _pixels(one.header, quantity),
+                    }
+                    for one in slices
                 ],
             }
         )
@@ -189,7 +225,7 @@ def manifest(planned: PlannedCase, volumes: Sequence[ObjectRef], shape: Sequence
         "modality": first.header.modality,
         "phase": planned.phase,
         "phase_count": planned.phase_count,
-        "quantity": quantity_of([first.header]),
+        "quantity": quantity,
         "shape": list(shape),
         "affine_lps": [float(number) for number in stack.affine_lps.ravel()],
         "slices": channels[0]["slices"],
@@ -203,7 +239,7 @@ def formed_case(
     """Return the case whose objects have been stored."""
     _, stack = planned.channels[0]
     spacing_mm = np.linalg.norm(stack.affine_lps[:3, :3], axis=0)
-    header = planned.series.instances[0].header
+    planes = planned.series.planes
     return FormedCase(
         case_id=planned.case_id,
         project_id=planned.project_id,
@@ -214,13 +250,23 @@ def formed_case(
         phase_count=planned.phase_count,
         manifest=manifest_ref,
         volumes=tuple(volumes),
-        modality=header.modality,
+        modality=planes[0].header.modality,
         shape=tuple(int(length) for length in shape),
         spacing_mm=tuple(float(length) for length in spacing_mm),
         affine_lps=tuple(float(number) for number in stack.affine_lps.ravel()),
-        quantity=quantity_of([header]),
-        instance_count=sum(len(stack.order) for _, stack in planned.channels),
+        quantity=quantity_of([plane.header for plane in planes]),
+        instance_count=len({planes[index].instance.sop_key for _, stack in planned.channels for index in stack.order}),
     )
+
+
+def _pixels(header: SliceHeader, quantity: str) -> dict[str, Any]:
+    slope, intercept = line_of(header, quantity)
+    return {
+        "bits_allocated": header.bits_allocated,
+        "signed": header.signed,
+        "slope": slope,
+        "intercept": intercept,
+    }
 
 
 def _reference(ref: ObjectRef) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from ingest.domain.model import SliceHeader
 from ingest.domain.phases import split_phases
 from ingest.domain.reasons import Refused, RejectReason
+from ingest.domain.sop_classes import name_of, no_slice_because
 
 SAME_POSITION_MM = 0.01
 SPACING_TOLERANCE_MM = 0.02
@@ -82,12 +83,18 @@ def stacks(headers: Sequence[SliceHeader]) -> list[Stack]:
 
 
 def _check_supported(header: SliceHeader) -> None:
+    name, why = name_of(header.sop_class_uid), no_slice_because(header.sop_class_uid)
+    if why and (header.frames != 1 or header.position_lps_mm is None):
+        raise Refused(RejectReason.UNSUPPORTED, f"{name}: {why}; expected slices of a volume")
     if header.frames != 1:
         raise Refused(
-            RejectReason.UNSUPPORTED, f"a multi-frame instance ({header.frames} frames); expected one slice each"
+            RejectReason.UNSUPPORTED,
+            f"{name}: a multi-frame instance ({header.frames} frames) whose frames do not say where they lie",
         )
     if header.samples_per_pixel != 1:
-        raise Refused(RejectReason.UNSUPPORTED, f"{header.samples_per_pixel} samples per pixel (colour); expected 1")
+        raise Refused(
+            RejectReason.UNSUPPORTED, f"{name}: {header.samples_per_pixel} samples per pixel (colour); expected 1"
+        )
     if header.bits_allocated not in (8, 16, 32) or header.high_bit != header.bits_stored - 1:
         raise Refused(
             RejectReason.UNSUPPORTED,
@@ -97,7 +104,8 @@ def _check_supported(header: SliceHeader) -> None:
         raise Refused(RejectReason.UNSUPPORTED, "a mosaic: many slices tiled in one image")
     if header.position_lps_mm is None or header.orientation is None or header.pixel_spacing_mm is None:
         raise Refused(
-            RejectReason.UNSUPPORTED, "no Image Position, Image Orientation or Pixel Spacing: not a slice of a volume"
+            RejectReason.UNSUPPORTED,
+            f"{name}: no Image Position, Image Orientation or Pixel Spacing; expected slices of a volume",
         )
     cosines = np.array(header.orientation).reshape(2, 3)
     if np.abs(cosines @ cosines.T - np.eye(2)).max() > 0.01 or min(header.pixel_spacing_mm) <= 0:

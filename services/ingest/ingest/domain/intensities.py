@@ -1,12 +1,14 @@
 """From stored pixel values to what a voxel means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ingest.domain.model import SliceHeader
 
-HU, ARBITRARY = "HU", "arbitrary"
+HU, SUVBW, ARBITRARY = "HU", "SUVbw", "arbitrary"
+SUV_FACTOR = "suvbw-factor-g-ml"
+"""Name, among a header's numbers, of what a rescaled value of PET is multiplied by to be SUVbw."""
 
 
 def stored_values(frame: np.ndarray, header: SliceHeader) -> np.ndarray:
@@ -29,12 +31,54 @@ def stored_values(frame: np.ndarray, header: SliceHeader) -> np.ndarray:
 
 
 def quantity_of(headers: Sequence[SliceHeader]) -> str:
-    """Return what a voxel value means: HU for CT, else arbitrary units."""
-    return HU if headers[0].modality == "CT" else ARBITRARY
+    """Return what a voxel value means: HU for CT, SUVbw (g/ml) for PET where all slices say how, else arbitrary units."""
+    if headers[0].modality == "CT":
+        return HU
+    return SUVBW if all(SUV_FACTOR in header.numbers for header in headers) else ARBITRARY
+
+
+def line_of(header: SliceHeader, quantity: str) -> tuple[float, float]:
+    """Return slope and intercept from a slice's stored values to a quantity of `quantity_of`."""
+    factor = header.numbers[SUV_FACTOR] if quantity == SUVBW else 1.0
+    return header.rescale_slope * factor, header.rescale_intercept * factor
+
+
+def suv_factor(units: str, numbers: Mapping[str, float], corrections: Collection[str], decay: str) -> float | None:
+    """Return what a rescaled value of PET is multiplied by to be SUVbw; None where the image does not say.
+
+    Parameters
+    ----------
+    units : str
+        Units (0054,1001): BQML, or GML, which is SUVbw already.
+    numbers : mapping
+        As `SliceHeader.numbers`: weight in kg, dose in Bq, half-life, delay from injection and offset of the acquisition in s.
+    corrections : collection of str
+        Corrected Image (0028,0051); attenuation and decay must be among them.
+    decay : str
+        Decay Correction (0054,1102): START or ADMIN, the time that activities are corrected to.
+
+    References
+    ----------
+    QIBA, "Robust vendor-neutral pseudo-code" for SUVbw: https://qibawiki.rsna.org/index.php/Standardized_Uptake_Value_(SUV)
+    """
+    if units == "GML":
+        return 1.0
+    weight_kg, dose_bq = numbers.get("patient-weight-kg", 0.0), numbers.get("injected-dose-bq", 0.0)
+    if units != "BQML" or not {"ATTN", "DECY"} <= set(corrections) or weight_kg <= 0 or dose_bq <= 0:
+        return None
+    if decay == "START":
+        delay_s, half_life_s = numbers.get("injection-delay-s"), numbers.get("half-life-s", 0.0)
+        # A series that begins after its slices was written anew, and its time is not that of the scan.
+        if delay_s is None or half_life_s <= 0 or numbers.get("acquisition-offset-s", 0.0) < 0:
+            return None
+        dose_bq *= 2 ** (-delay_s / half_life_s)
+    elif decay != "ADMIN":
+        return None
+    return weight_kg * 1000 / dose_bq
 
 
 def rescaled(values: np.ndarray, headers: Sequence[SliceHeader]) -> np.ndarray:
-    """Apply Rescale Slope and Intercept, slice by slice (PS3.3 C.7.6.16.2.9, C.8.2.1).
+    """Apply Rescale Slope and Intercept, slice by slice (PS3.3 C.7.6.16.2.9, C.8.2.1); PET becomes SUVbw where it can.
 
     Parameters
     ----------
@@ -49,8 +93,8 @@ def rescaled(values: np.ndarray, headers: Sequence[SliceHeader]) -> np.ndarray:
         The smallest of int16, uint16 and int32 that holds all values where slope is 1 and intercepts are whole numbers,
         else float32; shape ``(K, J, I)``.
     """
-    slopes = np.array([header.rescale_slope for header in headers])
-    intercepts = np.array([header.rescale_intercept for header in headers])
+    quantity = quantity_of(headers)
+    slopes, intercepts = np.array([line_of(header, quantity) for header in headers]).T
     if (slopes == 1).all() and (intercepts == np.round(intercepts)).all():
         shift = intercepts.astype(np.int64)
         low, high = int(values.min()) + int(shift.min()), int(values.max()) + int(shift.max())

@@ -1,6 +1,6 @@
 """Studies, instances and what becomes of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ingest.domain.reasons import RejectReason
@@ -62,6 +62,19 @@ def next_state(state: StudyState | None, step: StudyStep) -> StudyState:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """What one frame of an enhanced multi-frame instance says of itself (PS3.3 C.7.6.16.2); fields as those of `SliceHeader`."""
+
+    position_lps_mm: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, float] | None
+    slice_step_mm: float | None
+    rescale_slope: float
+    rescale_intercept: float
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class SliceHeader:
     """What forming a volume needs of one instance, taken before and after de-identification; nothing that identifies.
 
@@ -89,6 +102,8 @@ class SliceHeader:
         Relative numbers by name, see `domain.phases`.
     pixel_offset, pixel_length : int
         Where the native pixel data stands in the stored object, in bytes; length 0 when it is compressed.
+    per_frame : tuple of FrameHeader
+        Of an enhanced multi-frame instance, in order of its frames; else empty.
     """
 
     modality: str
@@ -112,6 +127,17 @@ class SliceHeader:
     numbers: dict[str, float] = field(default_factory=dict)
     pixel_offset: int = 0
     pixel_length: int = 0
+    per_frame: tuple[FrameHeader, ...] = ()
+
+    @property
+    def planes(self) -> "list[SliceHeader]":
+        """The header of each frame by itself, as if it were an instance of its own; this one, where frames say nothing of themselves."""
+        if not self.per_frame:
+            return [self]
+        return [
+            replace(self, frames=1, per_frame=(), **{field: getattr(one, field) for field in FrameHeader.__slots__})
+            for one in self.per_frame
+        ]
 
 
 @dataclass(frozen=True, slots=True)
