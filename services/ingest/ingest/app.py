@@ -14,12 +14,16 @@ from ingest.adapters.http import make_router
 from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_operator import make_operator_router
+from ingest.adapters.http_retrieve import make_retrieve_router
+from ingest.adapters.http_search import make_search_router
+from ingest.adapters.http_store import make_store_router
 from ingest.adapters.listings import Listings
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.references import needed
 from ingest.adapters.resealing import Resealing
+from ingest.adapters.searching import Searches
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.sql import SqlIngestUnitOfWork
 from ingest.adapters.vault import Vault
@@ -73,6 +77,12 @@ def build(settings: IngestSettings) -> Service:
             uow.audit(subject, "view", series_key)
             uow.commit()
 
+    def note_upload(subject: str, study_key: str) -> None:
+        with unit_of_work() as uow:
+            uow.audit(subject, "upload", study_key)
+            uow.commit()
+
+    frame_index, views = FrameIndex(database), Views(note_view, time.time)
     bound = bind(shared.site, keys, time.time)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
     try:
@@ -122,7 +132,10 @@ def build(settings: IngestSettings) -> Service:
             router,
             keys_router,
             make_operator_router(dispatch, listings),
-            make_frames_router(FrameIndex(database), objects, Views(note_view, time.time)),
+            make_search_router(Searches(database)),
+            make_store_router(receiver, note_upload, settings.largest_upload_bytes),
+            make_frames_router(frame_index, objects, views),
+            make_retrieve_router(frame_index, objects, views),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         workers=[

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ingest.adapters.frames import TRANSFER_SYNTAX_UID
 from radloop.errors import PermanentError
 
+DICOM = "application/dicom"
 OCTET_STREAM = "application/octet-stream"
 _RANGES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^",])+')
 _PARTS = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^";])+')
@@ -58,6 +59,45 @@ def as_multipart(accept: str | None, frames: int) -> bool:
         got=f"{OCTET_STREAM} for several frames" if frames > 1 else "other media types or transfer syntaxes",
         do="frames are decoded here: ask for them uncompressed",
     )
+
+
+def as_stored(accept: str | None) -> bool:
+    """Whether whole instances go out in the transfer syntax they are stored in; else in Explicit VR Little Endian, the default.
+
+    Raises
+    ------
+    NotAcceptable
+        The client takes no DICOM files in parts, or only in a transfer syntax that nothing is stored in.
+    """
+    for one in _ranges(accept):
+        if one.media_type in ("*/*", "multipart/*"):
+            return False
+        kind = one.parameters.get("type", DICOM).lower()
+        if one.media_type == "multipart/related" and kind in (DICOM, "*/*", "application/*"):
+            syntax = one.parameters.get("transfer-syntax", TRANSFER_SYNTAX_UID)
+            if syntax in ("*", TRANSFER_SYNTAX_UID):
+                return syntax == "*"
+    raise NotAcceptable(
+        "not-acceptable",
+        expected=f'Accept: multipart/related; type="{DICOM}"; transfer-syntax={TRANSFER_SYNTAX_UID} or *',
+        got="other media types or transfer syntaxes",
+    )
+
+
+def picture_type(accept: str | None) -> str:
+    """Return the media type a picture goes out in: the first of the client's that can be given, JPEG where it takes any.
+
+    Raises
+    ------
+    NotAcceptable
+        The client takes neither JPEG nor PNG.
+    """
+    for one in _ranges(accept):
+        if one.media_type in ("*/*", "image/*", "image/jpeg"):
+            return "image/jpeg"
+        if one.media_type == "image/png":
+            return "image/png"
+    raise NotAcceptable("not-acceptable", expected="Accept: image/jpeg or image/png", got="other media types")
 
 
 def require_json(accept: str | None) -> None:

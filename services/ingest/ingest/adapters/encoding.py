@@ -192,6 +192,12 @@ def decode_frames(data: bytes, header: SliceHeader) -> list[np.ndarray]:
     return list(stored_values(frames, header))
 
 
+def frame_values(data: bytes, header: SliceHeader, number: int) -> np.ndarray:
+    """Return the stored values of one frame of a grey instance, counted from 1; see `decode_frames`."""
+    frame: np.ndarray = decode_frames(data, header)[number - 1]
+    return frame
+
+
 def all_pixels(data: bytes, header: SliceHeader) -> np.ndarray | bytes:
     """Return what two objects are compared by: decoded pixels, or the bytes where no codec can decode them."""
     try:

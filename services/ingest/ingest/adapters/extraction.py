@@ -1,7 +1,10 @@
 """What is read from a data set before it is cleaned: the slice header, relative numbers, routing attributes, who it is about."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -9,7 +12,7 @@ from ingest.adapters.parsing import Parsed
 from ingest.adapters.values import number_of, text_of, texts_of, vector_of, whole_of
 from ingest.domain.intensities import SUV_FACTOR, suv_factor
 from ingest.domain.modalities import term_of
-from ingest.domain.model import FrameHeader, SliceHeader
+from ingest.domain.model import FrameHeader, Searched, SliceHeader
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.quarantine import suspicion
 from ingest.domain.routing import RoutingAttributes
@@ -38,6 +41,10 @@ _NUMBERS_PER_FRAME = {
     "stack-position": (0x00209111, 0x00209057),
 }
 """The same of a frame: the sequence and the attribute in it (PS3.3 C.7.6.16.2, C.8.13.5)."""
+
+_LONGEST_TEXT = 64
+"""Characters of a value (PS3.5 section 6.2: LO)."""
+_LARGEST_NUMBER = 2**31
 
 _PRIVATE_B_VALUES = (
     (0x0019, "SIEMENS MR HEADER", 0x0C),
@@ -70,6 +77,44 @@ def suspicion_of(parsed: Parsed) -> str | None:
         image_type=texts_of(ds, 0x00080008),
         overlay_in_pixels=any(number_of(ds, int(tag)) for tag in overlays),
     )
+
+
+STUDY_TAGS = (
+    "00080020",
+    "00080030",
+    "00080050",
+    "00080090",
+    "00081030",
+    "00100010",
+    "00100020",
+    "00100030",
+    "00100040",
+    "00200010",
+)
+SERIES_TAGS = ("00080021", "00080031", "00080060", "0008103E", "00180015", "00200011")
+"""What is remembered of a study and of a series for DICOMweb."""
+
+
+def searched_of(cleaned: Dataset) -> Searched:
+    """Return what studies are searched by, of a data set that was cleaned."""
+    date, time = text_of(cleaned, 0x00080020), text_of(cleaned, 0x00080030)
+    return Searched(_described(cleaned, STUDY_TAGS), date[:8], time[:16])
+
+
+def series_of(cleaned: Dataset) -> dict[str, Any]:
+    """Return what series are searched by, as the fields of a `SeriesRecord`, of a data set that was cleaned."""
+    number = number_of(cleaned, 0x00200011)
+    whole = None if number is None or abs(number) > _LARGEST_NUMBER else int(number)
+    return {
+        "described": _described(cleaned, SERIES_TAGS),
+        "modality": term_of(text_of(cleaned, 0x00080060)),
+        "number": whole,
+    }
+
+
+def _described(ds: Dataset, tags: Sequence[str]) -> str:
+    values = {tag: text_of(ds, int(tag, 16))[:_LONGEST_TEXT] for tag in tags}
+    return json.dumps({tag: value for tag, value in values.items() if value})
 
 
 def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:

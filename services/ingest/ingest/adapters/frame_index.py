@@ -21,6 +21,7 @@ _STUDY, _SERIES, _KEY = sa.bindparam("study"), sa.bindparam("series"), sa.bindpa
 # Building a statement costs as much as running it.
 _ONE = sa.select(INSTANCES).where(INSTANCES.c.sop_key == _KEY)
 _ALL = sa.select(INSTANCES).where(INSTANCES.c.study_key == _STUDY, INSTANCES.c.series_key == _SERIES)
+_OF_STUDY = sa.select(INSTANCES).where(INSTANCES.c.study_key == _STUDY)
 _TOMBSTONE = sa.select(TOMBSTONES.c.study_key).where(TOMBSTONES.c.study_key == _STUDY)
 _IN_PROJECTS = (
     sa.select(CASES.c.project_id, PROJECTS.c.project_version)
@@ -79,6 +80,30 @@ class FrameIndex:
                 raise _absent(connection, study)
             self._require(connection, principal, series)
         return [stored_instance(row) for row in rows]
+
+    def study(self, principal: Principal, study: str) -> list[Instance]:
+        """Return the instances of a study, series by series, of all series that a person may see.
+
+        Raises
+        ------
+        Gone, NotFound, Forbidden
+            As `series`; Forbidden when there are instances and none may be seen.
+        """
+        with self._database.begin(read_only=True) as connection:
+            order = (INSTANCES.c.series_key, INSTANCES.c.generation)
+            rows = connection.execute(_OF_STUDY.order_by(*order), {"study": study}).all()
+            if not rows:
+                raise _absent(connection, study)
+            allowed, refused = set(), None
+            for series in {row.series_key for row in rows}:
+                try:
+                    self._require(connection, principal, series)
+                    allowed.add(series)
+                except Forbidden as error:
+                    refused = error
+            if not allowed and refused is not None:
+                raise refused
+        return [stored_instance(row) for row in rows if row.series_key in allowed]
 
     def gone(self, study: str) -> bool:
         """Whether a study was withdrawn."""

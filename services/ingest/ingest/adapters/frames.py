@@ -13,7 +13,10 @@ from pydicom.uid import UID
 
 from ingest.domain.intensities import stored_values
 from ingest.domain.model import SliceHeader
-from radloop.errors import PermanentError
+from radloop.errors import NotFound, PermanentError
+
+_LARGEST_INLINE = 1024
+"""Bytes of a binary value that metadata holds itself."""
 
 TRANSFER_SYNTAX_UID = "1.2.840.10008.1.2.1"
 """Explicit VR Little Endian: what frames are given out in, whatever they are stored in."""
@@ -92,14 +95,39 @@ def _has_unused_bits(header: SliceHeader) -> bool:
     return whole and 0 < header.bits_stored < header.bits_allocated
 
 
-def attributes_of(data: bytes, header: SliceHeader) -> dict[str, Any]:
+def attributes_of(data: bytes, header: SliceHeader, bulk_url: str) -> dict[str, Any]:
     """Return the attributes of a stored instance in the DICOM JSON model (PS3.18 annex F), without pixel data.
 
-    They describe the frames as `frame_of` gives them: colour that was compressed is RGB.
+    They describe the frames as `frame_of` gives them: colour that was compressed is RGB. Binary values above a kilobyte, and
+    pixel data, are named by their address below ``bulk_url``, not given.
     """
     ds = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
     if not header.pixel_length and header.samples_per_pixel > 1:
         ds.PhotometricInterpretation, ds.PlanarConfiguration = "RGB", 0
     # A value that cannot be written as JSON (a number that is none) is left out: the viewer does without it.
-    attributes: dict[str, Any] = ds.to_json_dict(suppress_invalid_tags=True)
+    attributes: dict[str, Any] = ds.to_json_dict(
+        bulk_data_threshold=_LARGEST_INLINE,
+        bulk_data_element_handler=lambda element: f"{bulk_url}/{element.tag:08X}",
+        suppress_invalid_tags=True,
+    )
+    attributes["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{bulk_url}/7FE00010"}
     return attributes
+
+
+def bulk_of(data: bytes, header: SliceHeader, tag: int) -> bytes:
+    """Return the value of one binary attribute of a stored instance; of Pixel Data all frames, decoded.
+
+    Raises
+    ------
+    NotFound
+        There is none at the top level.
+    PermanentError
+        As `frame_of`.
+    """
+    if tag == 0x7FE00010:
+        return b"".join(frame_of(data, header, number) for number in range(1, header.frames + 1))
+    ds = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
+    value = ds[tag].value if tag in ds else None
+    if not isinstance(value, bytes):
+        raise NotFound("bulk-data-unknown", expected="an address that the metadata names", got="another")
+    return value

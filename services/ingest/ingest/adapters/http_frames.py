@@ -3,7 +3,7 @@
 Frames are decoded here, so that a browser needs no codec. Paths and answers are told in the service's page in docs.
 """
 
-import uuid
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse
 
 from ingest.adapters.accepting import NotAcceptable, as_multipart, require_json
 from ingest.adapters.frame_index import FrameIndex, Gone, withdrawn
-from ingest.adapters.frames import TRANSFER_SYNTAX_UID, attributes_of, frame_of
+from ingest.adapters.frames import TRANSFER_SYNTAX_UID, attributes_of, bulk_of, frame_of
+from ingest.adapters.http_search import door_of
+from ingest.adapters.multipart import Multipart
 from ingest.adapters.viewing import Views
 from ingest.domain.model import Instance
 from radloop.auth import Principal
@@ -65,17 +67,33 @@ def make_frames_router(index: FrameIndex, objects: Objects, views: Views) -> API
         data = read(instance)
         parts = [frame_of(data, instance.header, number) for number in numbers]
         if multipart:
-            body, content_type = _multipart(parts)
+            written = Multipart("application/octet-stream")
+            body, content_type = b"".join(written.write((_OCTETS, part) for part in parts)), written.content_type
         else:
             (body,), content_type = parts, _OCTETS
         return Response(body, headers=headers | {"Content-Type": content_type})
 
-    def metadata_of(principal: Principal, study: str, series: str, accept: str | None) -> Response:
-        require_json(accept)
-        instances = index.series(principal, study, series)
-        views.seen(principal.subject, series)
-        found: list[dict[str, Any]] = [attributes_of(read(instance), instance.header) for instance in instances]
+    def metadata_of(principal: Principal, request: Request, instances: Sequence[Instance]) -> Response:
+        require_json(request.headers.get("accept"))
+        for series in {instance.series_key for instance in instances}:
+            views.seen(principal.subject, series)
+        door = door_of(request)
+        found: list[dict[str, Any]] = [
+            attributes_of(read(one), one.header, f"{door}{_path_of(one)}/bulkdata") for one in instances
+        ]
         return JSONResponse(found, media_type="application/dicom+json", headers={"Cache-Control": "no-store"})
+
+    def bulk(principal: Principal, path: tuple[str, str, str], tag: str, request: Request) -> Response:
+        multipart = as_multipart(request.headers.get("accept"), 1)
+        instance = index.instance(principal, *path)
+        if not re.fullmatch(r"[0-9A-Fa-f]{8}", tag):
+            raise NotFound("bulk-data-unknown", expected="an address that the metadata names", got="another")
+        views.seen(principal.subject, instance.series_key)
+        value = bulk_of(read(instance), instance.header, int(tag, 16))
+        if not multipart:
+            return Response(value, media_type="application/octet-stream")
+        parts = Multipart("application/octet-stream")
+        return Response(b"".join(parts.write([(_OCTETS, value)])), headers={"Content-Type": parts.content_type})
 
     @router.get(f"{_SERIES}/instances/{{instance}}/frames/{{frames}}", response_class=Response, responses=_FRAMES_DOCS)
     def get_frames(
@@ -84,10 +102,29 @@ def make_frames_router(index: FrameIndex, objects: Objects, views: Views) -> API
         """Frames (from 1, separated by commas) of an instance, decoded: Explicit VR Little Endian, native."""
         return _answered(partial(frames_of, principal, (study, series, instance), frames, request))
 
+    @router.get("/studies/{study}/metadata", response_class=Response, responses=_METADATA_DOCS)
+    def get_metadata_of_study(request: Request, principal: Asking, study: str, accept: Accept = None) -> Response:
+        """Attributes of all instances of a study as DICOM JSON, without pixel data."""
+        return _answered(lambda: metadata_of(principal, request, index.study(principal, study)))
+
     @router.get(f"{_SERIES}/metadata", response_class=Response, responses=_METADATA_DOCS)
-    def get_metadata(principal: Asking, study: str, series: str, accept: Accept = None) -> Response:
+    def get_metadata(request: Request, principal: Asking, study: str, series: str, accept: Accept = None) -> Response:
         """Attributes of all instances of a series as DICOM JSON, without pixel data."""
-        return _answered(partial(metadata_of, principal, study, series, accept))
+        return _answered(lambda: metadata_of(principal, request, index.series(principal, study, series)))
+
+    @router.get(f"{_SERIES}/instances/{{instance}}/metadata", response_class=Response, responses=_METADATA_DOCS)
+    def get_metadata_of_instance(
+        request: Request, principal: Asking, study: str, series: str, instance: str, accept: Accept = None
+    ) -> Response:
+        """Attributes of one instance as DICOM JSON, without pixel data."""
+        return _answered(lambda: metadata_of(principal, request, [index.instance(principal, study, series, instance)]))
+
+    @router.get(f"{_SERIES}/instances/{{instance}}/bulkdata/{{tag}}", response_class=Response, responses=_FRAMES_DOCS)
+    def get_bulk_data(
+        request: Request, principal: Asking, study: str, series: str, instance: str, tag: str
+    ) -> Response:
+        """One binary value of an instance, as its metadata names it."""
+        return _answered(partial(bulk, principal, (study, series, instance), tag, request))
 
     return router
 
@@ -121,15 +158,8 @@ def _check(instance: Instance, numbers: Sequence[int]) -> None:
         )
 
 
-def _multipart(parts: Sequence[bytes]) -> tuple[bytes, str]:
-    """Put frames together, in order (PS3.18 section 8.6.1.2, RFC 2387)."""
-    boundary = uuid.uuid4().hex
-    pieces: list[bytes] = []
-    for part in parts:
-        head = f"\r\n--{boundary}\r\nContent-Type: {_OCTETS}\r\nContent-Length: {len(part)}\r\n\r\n"
-        pieces += (head.encode(), part)
-    pieces.append(f"\r\n--{boundary}--\r\n".encode())
-    return b"".join(pieces)[2:], f'multipart/related; type="application/octet-stream"; boundary={boundary}'
+def _path_of(instance: Instance) -> str:
+    return f"/studies/{instance.study_key}/series/{instance.series_key}/instances/{instance.sop_key}"
 
 
 _FRAMES_DOCS: dict[int | str, dict[str, Any]] = {

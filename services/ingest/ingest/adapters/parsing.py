@@ -144,6 +144,17 @@ def parse(data: bytes, transfer_syntax_uid: str | None = None) -> Parsed:
     return Parsed(ds, str(transfer_syntax_uid), pixel_data, pixel_vr, *uids)
 
 
+def uids_of(data: bytes) -> tuple[str, str, str] | None:
+    """Return study, SOP class and SOP instance UID of a Part 10 file, as a sender knows them; None where they cannot be read."""
+    wanted = [0x0020000D, 0x00080016, 0x00080018]
+    try:
+        ds = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=wanted)
+        study, sop_class, sop_instance = (text_of(ds, tag) for tag in wanted)
+    except Exception:  # pydicom raises many kinds for damaged bytes
+        return None
+    return (study, sop_class, sop_instance) if study and sop_class and sop_instance else None
+
+
 def _read_file_meta(fp: BytesIO) -> str:
     """Read preamble and group 0002; leave ``fp`` at the data set's first byte."""
     preamble = fp.read(132)

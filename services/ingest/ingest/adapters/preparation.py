@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import encode, stored_syntax
-from ingest.adapters.extraction import header_of, identity_of, routing_of, suspicion_of
+from ingest.adapters.extraction import header_of, identity_of, routing_of, searched_of, series_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
 from ingest.adapters.vault import Vault
 from ingest.domain.deidentification import Profile
@@ -103,8 +103,16 @@ class Preparation:
             data=data,
             header=header,
             sop_key=of_study.uid(parsed.sop_instance_uid),
-            study=StudyRecord(study_key, patient, sealed_identity, chosen.study, chosen.patient, vault_version),
-            series=SeriesRecord(series_key, study_key, sealed_routing, vault_version),
+            study=StudyRecord(
+                study_key,
+                patient,
+                sealed_identity,
+                chosen.study,
+                chosen.patient,
+                vault_version,
+                searched_of(parsed.ds),
+            ),
+            series=SeriesRecord(series_key, study_key, sealed_routing, vault_version, **series_of(parsed.ds)),
             suspicion=suspicion,
             names=names,
         )

@@ -15,6 +15,7 @@ from ingest.domain.model import (
     HeldInstance,
     Instance,
     Refusal,
+    Searched,
     SeriesRecord,
     SliceHeader,
     StudyRecord,
@@ -63,7 +64,13 @@ def stored_instance(row: Any) -> Instance:
 
 def _study(row: Any) -> Study:
     record = StudyRecord(
-        row.study_key, row.patient, row.identity, row.key_version, row.patient_version or 1, row.vault_version
+        row.study_key,
+        row.patient,
+        row.identity,
+        row.key_version,
+        row.patient_version or 1,
+        row.vault_version,
+        Searched(row.described, row.date, row.time),
     )
     return Study(
         record,
@@ -119,6 +126,9 @@ class SqlStudies:
             "again": study.again,
             "key_version": study.record.key_version,
             "vault_version": study.record.vault_version,
+            "described": study.record.searched.described,
+            "date": study.record.searched.date,
+            "time": study.record.searched.time,
         }
         key = study.record.study_key
         if self._connection.execute(_UPDATE_STUDY, {"key": key, **values}).rowcount == 0:
@@ -135,7 +145,18 @@ class SqlStudies:
             sa.select(SERIES).where(SERIES.c.study_key == study_key).order_by(SERIES.c.series_key)
         )
         return [
-            Series(SeriesRecord(row.series_key, row.study_key, row.routing, row.vault_version), row.generation)
+            Series(
+                SeriesRecord(
+                    row.series_key,
+                    row.study_key,
+                    row.routing,
+                    row.vault_version,
+                    row.described,
+                    row.modality,
+                    row.number,
+                ),
+                row.generation,
+            )
             for row in rows
         ]
 

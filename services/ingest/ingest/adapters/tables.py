@@ -1,5 +1,7 @@
 """Tables of `ingest`. A change here needs a migration; a test compares the two."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from radloop.sql import messaging_tables
@@ -28,6 +30,11 @@ def _flag(name: str) -> sa.Column:  # type: ignore[type-arg]
     return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false())
 
 
+def _searched(*columns: tuple[str, Any]) -> list[sa.Column]:  # type: ignore[type-arg]
+    """Return columns that DICOMweb searches; empty in rows older than them."""
+    return [sa.Column(name, kind, nullable=False, server_default="") for name, kind in columns]
+
+
 PATIENTS = sa.Table(
     "patients",
     METADATA,
@@ -51,6 +58,8 @@ STUDIES = sa.Table(
     _flag("again"),
     _version("vault_version", index=True),
     _version("key_version"),
+    *_searched(("described", sa.Text), ("date", sa.String(8)), ("time", sa.String(16))),
+    sa.Index("ix_studies_date", "date", "study_key"),
 )
 
 SERIES = sa.Table(
@@ -61,6 +70,8 @@ SERIES = sa.Table(
     sa.Column("routing", sa.Text, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     _version("vault_version", index=True),
+    *_searched(("described", sa.Text), ("modality", sa.String(16))),
+    sa.Column("number", sa.BigInteger),
 )
 
 INSTANCES = sa.Table(

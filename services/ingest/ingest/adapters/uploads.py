@@ -33,18 +33,8 @@ async def files_of(request: Request, largest_bytes: int) -> list[bytes]:
         When the body is larger than ``largest_bytes``, damaged, or holds no such part.
     """
 
-    async def limited() -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > largest_bytes:
-                raise Invalid(
-                    "upload-too-large", expected=f"at most {largest_bytes} bytes", got="more", do="send it in parts"
-                )
-            yield chunk
-
     try:
-        form = await _InMemoryParser(request.headers, limited()).parse()  # type: ignore[arg-type]
+        form = await _InMemoryParser(request.headers, _limited(request, largest_bytes)).parse()  # type: ignore[arg-type]
     except (MultiPartException, KeyError) as error:
         raise Invalid(
             "upload-unreadable", expected="multipart/form-data with a part `file`", got="something else"
@@ -56,6 +46,28 @@ async def files_of(request: Request, largest_bytes: int) -> list[bytes]:
     if not files:
         raise Invalid("upload-empty", expected="a part `file` with a .dcm or .zip", got="none")
     return files
+
+
+async def body_of(request: Request, largest_bytes: int) -> bytes:
+    """Return the body of a request.
+
+    Raises
+    ------
+    Invalid
+        When it is larger than ``largest_bytes``.
+    """
+    return b"".join([chunk async for chunk in _limited(request, largest_bytes)])
+
+
+async def _limited(request: Request, largest_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > largest_bytes:
+            raise Invalid(
+                "upload-too-large", expected=f"at most {largest_bytes} bytes", got="more", do="send it in parts"
+            )
+        yield chunk
 
 
 def instances_in(files: Iterable[bytes]) -> Iterator[bytes]:

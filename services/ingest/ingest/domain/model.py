@@ -152,6 +152,23 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """What DICOMweb searches studies by, as it stands in the cleaned instance that came first.
+
+    Attributes
+    ----------
+    described : str
+        JSON object: value by tag.
+    date, time : str
+        Study Date, moved like all dates of the patient, and Study Time.
+    """
+
+    described: str = ""
+    date: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StudyRecord:
     """What is remembered of a study beside its instances.
 
@@ -173,16 +190,24 @@ class StudyRecord:
     key_version: int = 1
     patient_version: int = 1
     vault_version: int = 1
+    searched: Searched = Searched()
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRecord:
-    """What is remembered of a series: its routing attributes, encrypted with a version of the site key."""
+    """What is remembered of a series: its routing attributes, encrypted with a version of the site key.
+
+    ``described`` (a JSON object: value by tag), ``modality`` and ``number`` are what DICOMweb shows and searches, of the cleaned
+    instance that came first.
+    """
 
     series_key: str
     study_key: str
     routing: str
     vault_version: int = 1
+    described: str = ""
+    modality: str = ""
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
