@@ -99,7 +99,8 @@ def test_pixel_data_that_its_codec_cannot_decode(phantoms) -> None:
 def test_attributes_describe_the_frame_and_hold_no_pixels(phantoms) -> None:
     found = attributes_of(*stored(phantoms), "/bulkdata")
     assert found["00280010"] == {"vr": "US", "Value": [4]}
-    assert found["00080018"]["Value"] and "7FE00010" not in found and "00020010" not in found
+    assert found["00080018"]["Value"] and "00020010" not in found
+    assert found["7FE00010"] == {"vr": "OW", "BulkDataURI": "/bulkdata/7FE00010"}
 
 
 MULTIPART = {

@@ -283,7 +283,9 @@ def test_each_frame_of_an_enhanced_instance_says_where_it_lies(phantoms):
     assert [frame.tolist() for frame in frames] == np.arange(72).reshape(3, 4, 6).tolist()
 
 
-@pytest.mark.parametrize("groups", [[], [group()] * 2], ids=["no group", "fewer than frames"])
+@pytest.mark.parametrize(
+    "groups", [[], [group()] * 2, [group()] * 3], ids=["no group", "fewer than frames", "without places"]
+)
 def test_frames_that_do_not_all_say_where_they_lie_are_none(phantoms, groups):
     parsed = parse(phantoms.file(enhanced(phantoms, PerFrameFunctionalGroupsSequence=groups)))
     assert header_of(parsed, ExplicitVRLittleEndian).planes == [header_of(parsed, ExplicitVRLittleEndian)]

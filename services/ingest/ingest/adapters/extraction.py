@@ -149,12 +149,13 @@ def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
 
 
 def _frame_headers(ds: Dataset, header: SliceHeader) -> tuple[FrameHeader, ...]:
-    """Return what each frame says of itself; nothing where not every one does (PS3.3 C.7.6.16)."""
+    """Return what each frame says of itself (PS3.3 C.7.6.16); nothing where not every one says where it lies."""
     per_frame = _items(ds, _GROUPS_PER_FRAME)
     if len(per_frame) != header.frames:
         return ()
     shared = next(iter(_items(ds, _SHARED_GROUPS)), Dataset())
-    return tuple(_frame_header(shared, own, header) for own in per_frame)
+    found = tuple(_frame_header(shared, own, header) for own in per_frame)
+    return found if all(one.position_lps_mm for one in found) else ()
 
 
 def _frame_header(shared: Dataset, own: Dataset, header: SliceHeader) -> FrameHeader:
