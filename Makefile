@@ -34,9 +34,9 @@ demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop an
 up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
-# Two files of tests at a time, in the order that tests/conftest.py gives them.
+# Three files of tests at a time, given out as tests/conftest.py says: most of them wait for something now and then.
 test: lint engines cluster-tools browser test-web ## Check the style, then run every test
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
 	@$(PYTHON) tests/chaos/planes_under_fire.py $(ARGS)

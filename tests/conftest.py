@@ -30,35 +30,31 @@ def _scope(file: str) -> str:
     return "reading_room" if "/reading_room/" in file else file
 
 
-def _runs_a_platform(items: list[pytest.Item]) -> bool:
-    return any(
-        item.get_closest_marker(mark) and not any(skip.args[0] is True for skip in item.iter_markers("skipif"))
-        for item in items
-        for mark in ("chaos", "e2e")
-    )
+def _runs_a_platform(scope: str) -> bool:
+    """Whether the tests of a scope start a platform, with all its processes."""
+    return scope == "reading_room" or any(f"{folder}/" in scope for folder in ("chaos", "e2e", "privacy"))
 
 
 def pytest_collection_modifyitems(items):
-    """Put the files in an order that keeps two workers busy and never overruns the machine.
-
-    A test of a whole platform wants a machine for itself: each goes beside its share of the files that start none.
-    """
-    scopes: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        scopes.setdefault(_scope(str(item.path.relative_to(TESTS))), []).append(item)
-    platforms = [scope for scope in scopes.values() if _runs_a_platform(scope)]
-    rest = [scope for scope in scopes.values() if not _runs_a_platform(scope)]
-    parts = len(platforms) or 1
-    shares = [rest[n::parts] for n in range(parts)]
-    beside = [scope for n in range(parts) for scope in (*platforms[n : n + 1], *shares[n])]
-    items[:] = [item for scope in beside for item in scope]
+    """Put those that start a platform first: they take the longest."""
+    items.sort(key=lambda item: not _runs_a_platform(_scope(str(item.path.relative_to(TESTS)))))
 
 
 class _Files(LoadFileScheduling):
-    """Gives a worker whole scopes."""
+    """Gives a worker whole scopes, and never two of them a platform while there is something else to do.
+
+    A platform and the test that waits for it keep about a core busy, by fits and starts; other tests fill the gaps.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return _scope(super()._split_scope(nodeid))
+
+    def _assign_work_unit(self, node) -> None:
+        given = (unit for units in self.assigned_work.values() for unit in units.items())
+        is_busy = any(_runs_a_platform(scope) and not all(tests.values()) for scope, tests in given)
+        fitting = (scope for scope in self.workqueue if not (is_busy and _runs_a_platform(scope)))
+        self.workqueue.move_to_end(next(fitting, next(iter(self.workqueue))), last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config, log):

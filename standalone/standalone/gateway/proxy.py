@@ -59,7 +59,9 @@ async def forward(request: Request, client: httpx.AsyncClient, services: Mapping
         )
     if is_foreign(request):
         return problem(403, "foreign-origin", expected="a request from this page", got="one from another origin")
-    headers = [(key, value) for key, value in request.headers.raw if key.decode().lower() not in {*_HOP_BY_HOP, _PREFIX}]
+    headers = [
+        (key, value) for key, value in request.headers.raw if key.decode().lower() not in {*_HOP_BY_HOP, _PREFIX}
+    ]
     # What is cut off the path stands in the addresses that DICOMweb answers with.
     headers += [(_PREFIX.encode(), f"/{name}".encode()), (b"host", request.headers.get("host", "").encode())]
     has_body = "content-length" in request.headers or "transfer-encoding" in request.headers

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Builds the images with buildah where no registry is reachable, and gives them to the node of cluster.sh.
 #
-#   images.sh            the base of a Debian from its packages, then all that scripts/images builds, and Kafka's for the mirror
+#   images.sh build      the base of a Debian from its packages, then all that scripts/images builds, and Kafka's for the mirror
+#   images.sh give       hands the node what it has not got yet
 #
 # What is built stays in .engines/images: a second run builds only what has changed since.
 set -euo pipefail
@@ -17,6 +18,28 @@ bundle=/etc/ssl/certs/ca-certificates.crt
 names='control-plane ingest inference edge-miner labeling qa trainer torch training-job triton'
 
 is_there() { buildah images --quiet "$1" >/dev/null 2>&1; }
+
+give() {
+    local there digest
+    there=$("$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet)
+    for name in $names kafka; do
+        [ $name = torch ] && continue
+        digest=$(buildah images --quiet --no-trunc localhost/radloop/$name:"$tag")
+        grep -qx "localhost/radloop/$name:$tag" <<<"$there" && [ "$(cat "$store/given-$name" 2>/dev/null)" = "$digest" ] && continue
+        echo "images: $name, for the node"
+        rm -f "$store/archive.tar"
+        buildah push --quiet localhost/radloop/$name:"$tag" docker-archive:"$store/archive.tar":localhost/radloop/$name:"$tag"
+        "$HERE/cluster.sh" image "$store/archive.tar" >/dev/null
+        rm -f "$store/archive.tar"
+        printf '%s' "$digest" >"$store/given-$name"
+    done
+}
+
+case ${1:-} in
+    build) ;;
+    give) give; exit ;;
+    *) echo "images.sh: expected build or give, got ${1:-nothing}" >&2; exit 2 ;;
+esac
 
 if ! is_there localhost/radloop/base; then
     echo "images: a Debian with its Python"
@@ -75,15 +98,3 @@ if [ -n "$outdated" ]; then
     for name in $outdated; do mv "$store/stamp-$name" "$store/made-$name"; done
     buildah rmi --prune --force >/dev/null
 fi
-there=$("$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet)
-for name in $names kafka; do
-    [ $name = torch ] && continue
-    digest=$(buildah images --quiet --no-trunc localhost/radloop/$name:"$tag")
-    grep -qx "localhost/radloop/$name:$tag" <<<"$there" && [ "$(cat "$store/given-$name" 2>/dev/null)" = "$digest" ] && continue
-    echo "images: $name, for the node"
-    rm -f "$store/archive.tar"
-    buildah push --quiet localhost/radloop/$name:"$tag" docker-archive:"$store/archive.tar":localhost/radloop/$name:"$tag"
-    "$HERE/cluster.sh" image "$store/archive.tar" >/dev/null
-    rm -f "$store/archive.tar"
-    printf '%s' "$digest" >"$store/given-$name"
-done
