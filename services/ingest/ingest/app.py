@@ -31,7 +31,7 @@ from ingest.adapters.viewing import Views
 from ingest.adapters.wire import make_wire
 from ingest.domain.keys import KeyRing
 from ingest.domain.messages import AdoptSiteKeys
-from ingest.settings import IngestSettings
+from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
@@ -97,6 +97,9 @@ def build(settings: IngestSettings) -> Service:
         port=settings.dicom_port,
         ae_title=settings.ae_title,
         max_associations=settings.max_associations,
+        calling_ae_titles=titles_in(settings.calling_ae_titles),
+        largest_object_bytes=settings.largest_object_bytes,
+        timeout_s=settings.sender_timeout_s,
     )
     forming = Forming(
         dispatch,
@@ -117,7 +120,12 @@ def build(settings: IngestSettings) -> Service:
         site_key=site_key,
         vault=vault,
         largest_upload_bytes=settings.largest_upload_bytes,
-        dicom_address=lambda: {"host": settings.dicom_host, "port": door.port, "ae_title": settings.ae_title},
+        dicom_address=lambda: {
+            "host": settings.dicom_host,
+            "port": door.port,
+            "ae_title": settings.ae_title,
+            "turned_away": dict(door.turned_away),
+        },
     )
     listings = Listings(database, settings.quiet_s, settings.broken_quiet_s, forming.failing)
     keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)

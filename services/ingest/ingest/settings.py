@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from radloop.settings import ServiceSettings, settings_config
 
@@ -24,6 +24,15 @@ class IngestSettings(ServiceSettings):
     max_associations: int = Field(default=10, ge=1)
     """Associations open at the same time; further ones are refused for the moment."""
 
+    calling_ae_titles: str = ""
+    """AE titles of the senders that are known, separated by commas; empty: whoever reaches the port may send."""
+
+    largest_object_bytes: int = Field(default=2 << 30, ge=1 << 20)
+    """Largest instance a sender may send, in bytes; it is held in memory. The association of a larger one is ended."""
+
+    sender_timeout_s: float = Field(default=60.0, gt=0)
+    """How long a sender may say nothing, or take for one PDU (16 KiB), before its association is ended; seconds."""
+
     site_key_file: Path = Path(".radloop/site-key")
     """File of the key behind every pseudonym, made on the first start (mode 0600). Back it up; change it by `radloop keys` only."""
 
@@ -36,3 +45,15 @@ class IngestSettings(ServiceSettings):
 
     largest_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Largest body of an upload, in bytes; it is held in memory."""
+
+    @field_validator("calling_ae_titles")
+    @classmethod
+    def _titles(cls, text: str) -> str:
+        if any(not 1 <= len(title) <= 16 or "\\" in title for title in titles_in(text)):
+            raise ValueError("AE titles of 1 to 16 characters, separated by commas")
+        return text
+
+
+def titles_in(text: str) -> list[str]:
+    """Return the AE titles of a list separated by commas."""
+    return [title.strip() for title in text.split(",") if text.strip()]

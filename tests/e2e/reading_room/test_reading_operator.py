@@ -1,5 +1,9 @@
 """The operator's page with real studies: held, released and formed; broken off and retried; refused and retried; withdrawn."""
 
+import contextlib
+import socket
+import struct
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -158,3 +162,17 @@ def test_a_study_is_withdrawn_everywhere(site, operated, visitor):
     anna = visitor(READER)
     anna.go(f"task/{task}").get_by_text("withdrawn").first.wait_for()
     site.send(sent[:1], expected=WITHDRAWN)
+
+
+def test_a_sender_that_was_turned_away_is_shown(site, operated, visitor):
+    port = site.operator.get("/ingest/v1/status")["dicom"]["port"]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF) + bytes(100))
+        with contextlib.suppress(ConnectionError):
+            while connection.recv(4096):
+                pass
+    erik = visitor("erik", ADMIN)
+    intake = Intake(erik)
+    intake.page.get_by_text("Senders turned away: object too large 1").wait_for()
+    erik.picture("operator-turned-away")
+    assert serious(intake.page) == []

@@ -12,6 +12,16 @@ L, S, A = Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR
 NOTHING = {"study_key": "none", "reason": "consent"}
 FILE = {"file": ("a.dcm", b"none")}
 
+SERIES = "/studies/{study}/series/{series}"
+INSTANCE = SERIES + "/instances/{instance}"
+SEARCHES = ("/studies", "/series", "/studies/{study}/series", "/studies/{study}/instances", SERIES + "/instances")
+RETRIEVALS = (
+    *("/studies/{study}", SERIES, INSTANCE),
+    *("/studies/{study}/metadata", SERIES + "/metadata", INSTANCE + "/metadata"),
+    *(INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{tag}"),
+    *(INSTANCE + "/rendered", INSTANCE + "/frames/{frame}/rendered", INSTANCE + "/thumbnail"),
+)
+
 # The door of the whole site stands above projects: whoever oversees only one sees no studies, which may belong to others.
 TABLE = {
     ("POST", "/v1/uploads"): of_site(S, L, files=FILE),
@@ -31,8 +41,11 @@ TABLE = {
     ("POST", "/v1/cases/resolve"): in_project(S, L, json={"project_id": "p", "series": []}),
     ("GET", "/v1/cases/{case_id}"): in_project(*EVERYBODY),
     ("GET", "/v1/cases/{case_id}/volumes/{channel}"): in_project(*EVERYBODY),
-    ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"): in_project(*EVERYBODY),
-    ("GET", "/dicom-web/studies/{study}/series/{series}/metadata"): in_project(*EVERYBODY),
+    # What somebody may not see is not found, which is an answer, too.
+    **{("GET", f"/dicom-web{path}"): of_oneself() for path in SEARCHES},
+    **{("GET", f"/dicom-web{path}"): in_project(*EVERYBODY) for path in RETRIEVALS},
+    ("POST", "/dicom-web/studies"): of_site(S, L),
+    ("POST", "/dicom-web/studies/{study}"): of_site(S, L),
     ("GET", "/v1/keys"): of_site(S, A),
     ("POST", "/v1/keys/rotate"): of_site(S),
     ("POST", "/v1/keys/{version}/drop"): of_site(S),
@@ -50,7 +63,11 @@ def ids(site, send, slice_of) -> dict[str, str]:
     ((study_key, series, instance),) = site.rows("SELECT study_key, series_key, sop_key FROM instances LIMIT 1")
     ((case_id,),) = site.rows("SELECT case_id FROM cases")
     names = {"study_key": study_key, "study": study_key, "series": series, "instance": instance, "case_id": case_id}
-    return names | {"held_id": "none", "project_id": "p", "channel": "0", "frames": "1", "version": "99"}
+    return (
+        names
+        | {"held_id": "none", "project_id": "p", "channel": "0", "frames": "1", "frame": "1"}
+        | {"tag": "7FE00010", "version": "99"}
+    )
 
 
 def test_the_table_has_every_endpoint(site) -> None:

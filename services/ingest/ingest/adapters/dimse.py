@@ -3,7 +3,8 @@
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pynetdicom
 from pydicom.dataset import Dataset
@@ -16,7 +17,9 @@ from pydicom.uid import (
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from ingest.adapters.metrics import TURNED_AWAY
 from ingest.adapters.parsing import ENCAPSULATED
+from ingest.adapters.patience import Patience
 from ingest.adapters.reception import Fate, Receiver, Reception
 from ingest.domain.reasons import RejectReason
 from radloop.errors import PermanentError
@@ -65,14 +68,37 @@ class DicomDoor:
         Port 0 takes a free one; `port` tells which.
     ae_title : str
         Our own. Any called AE title is accepted: projects route by it.
+    max_associations : int
+    calling_ae_titles : sequence of str
+        Senders that are known; none: whoever comes is accepted.
+    largest_object_bytes : int
+        Of one instance, as it is sent.
+    timeout_s : float
+        How long a sender may say nothing, or take for one PDU.
     """
 
-    def __init__(self, receiver: Receiver, *, host: str, port: int, ae_title: str, max_associations: int) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        host: str,
+        port: int,
+        ae_title: str,
+        max_associations: int,
+        calling_ae_titles: Sequence[str] = (),
+        largest_object_bytes: int = 2 << 30,
+        timeout_s: float = 60.0,
+    ) -> None:
         self._receiver, self._address = receiver, (host, port)
+        self._largest_object_bytes, self._timeout_s = largest_object_bytes, timeout_s
+        self._patience: dict[object, Patience] = {}
+        self.turned_away: Counter[str] = Counter()
         self._receptions: dict[object, Reception] = {}
         self._lock = threading.Lock()
         self._ae = AE(ae_title=ae_title)
         self._ae.maximum_associations = max_associations
+        self._ae.require_calling_aet = list(calling_ae_titles)
+        self._ae.network_timeout = timeout_s
         self._ae.add_supported_context(Verification, TRANSFER_SYNTAXES)
         for context in AllStoragePresentationContexts:
             self._ae.add_supported_context(context.abstract_syntax, TRANSFER_SYNTAXES)
@@ -93,9 +119,10 @@ class DicomDoor:
         """
         _silence_pynetdicom()
         handlers: list[tuple[object, Callable[..., object]]] = [
-            (evt.EVT_CONN_OPEN, _answer_at_once),
+            (evt.EVT_CONN_OPEN, self._on_open),
+            (evt.EVT_REJECTED, self._on_rejected),
             (evt.EVT_DATA_RECV, _acknowledge_at_once),
-            (evt.EVT_C_ECHO, lambda _event: SUCCESS),
+            (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
@@ -112,8 +139,40 @@ class DicomDoor:
         self._ae.shutdown()
         self._server = None
 
+    def _on_open(self, event: evt.Event) -> None:
+        _set_option(
+            event, socket.TCP_NODELAY
+        )  # each response goes out without waiting for the acknowledgement of the last
+        transport = event.assoc.dul.socket
+        if transport is not None and transport.socket is not None:
+            patience = Patience(self._largest_object_bytes, self._timeout_s, self._turn_away)
+            with self._lock:
+                self._patience[event.assoc] = patience
+            patience.bind(transport)
+
+    def _on_rejected(self, event: evt.Event) -> None:
+        title = str(event.assoc.requestor.primitive.calling_ae_title or "").strip()
+        known = self._ae.require_calling_aet
+        self._turn_away("unknown-sender" if known and title not in known else "too-many")
+
+    def _turn_away(self, why: str) -> None:
+        self.turned_away[why] += 1
+        TURNED_AWAY.labels(why).inc()
+        log.warning("a sender was turned away", reason=why)
+
+    def _on_echo(self, event: evt.Event) -> int:
+        self._message_is_whole(event)
+        return SUCCESS
+
+    def _message_is_whole(self, event: evt.Event) -> None:
+        with self._lock:
+            patience = self._patience.get(event.assoc)
+        if patience is not None:
+            patience.message_is_whole()
+
     def _on_close(self, event: evt.Event) -> None:
         with self._lock:
+            self._patience.pop(event.assoc, None)
             reception = self._receptions.pop(event.assoc, None)
         if reception is not None:
             reception.close(broken=not event.assoc.is_released)
@@ -127,6 +186,7 @@ class DicomDoor:
 
     def _on_store(self, event: evt.Event) -> object:
         """Answer a C-STORE request; every answer is a status, whatever happened."""
+        self._message_is_whole(event)
         try:
             data = event.request.DataSet.getvalue()
             outcome = self._reception(event).receive(data, str(event.context.transfer_syntax))
@@ -137,11 +197,6 @@ class DicomDoor:
             assert outcome.reason is not None
             return _status(STATUS[outcome.reason], outcome.reason.value.upper())
         return SUCCESS
-
-
-def _answer_at_once(event: evt.Event) -> None:
-    """Send each response without waiting for the acknowledgement of the last."""
-    _set_option(event, socket.TCP_NODELAY)
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:

@@ -15,6 +15,8 @@ from radloop.errors import Invalid, TemporaryError
 
 _ZIP = b"PK\x03\x04"
 _LARGEST_MEMBER = 2 << 30
+_LARGEST_UNPACKED = 16 << 30
+"""Bytes that the zip files of one upload may unpack to, one member after the other in memory."""
 _NO_INSTANCES = ("DICOMDIR", "LICENSE", "README", "README.MD")
 """Names that stand beside DICOM files and are none; they are passed over, not refused."""
 
@@ -71,13 +73,14 @@ async def _limited(request: Request, largest_bytes: int) -> AsyncIterator[bytes]
 
 
 def instances_in(files: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack zip files, in memory; everything else is passed on as it is.
+    """Unpack zip files, in memory; everything else is passed on as it is. Names in a zip are no paths here: nothing is written.
 
     Raises
     ------
     Invalid
         When a zip file is damaged, encrypted, or unpacks to something huge.
     """
+    left = _LARGEST_UNPACKED
     for data in files:
         if not data.startswith(_ZIP):
             yield data
@@ -90,6 +93,14 @@ def instances_in(files: Iterable[bytes]) -> Iterator[bytes]:
                     if member.file_size > _LARGEST_MEMBER:
                         raise Invalid(
                             "zip-too-large", expected=f"files of at most {_LARGEST_MEMBER} bytes", got="a larger one"
+                        )
+                    left -= member.file_size
+                    if left < 0:
+                        raise Invalid(
+                            "zip-too-large",
+                            expected=f"files of at most {_LARGEST_UNPACKED} bytes in all",
+                            got="more",
+                            do="send them in several uploads",
                         )
                     yield archive.read(member)
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:

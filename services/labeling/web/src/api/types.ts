@@ -196,7 +196,8 @@ export interface IngestStatus {
   held: number;
   rejections: number;
   withdrawn: number;
-  dicom?: Record<string, unknown>;
+  /** `turned_away`: associations refused or ended since ingest started, by why. */
+  dicom?: { turned_away?: Record<string, number> };
 }
 
 /** Why a study that came is not formed into cases yet. */

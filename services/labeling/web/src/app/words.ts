@@ -93,6 +93,13 @@ const REJECTED: Words = {
   unsupported: "not supported",
 };
 
+const TURNED_AWAY: Words = {
+  "unknown-sender": "unknown AE title",
+  "too-many": "too many at a time",
+  "too-large": "object too large",
+  "too-slow": "too slow",
+};
+
 const ROLE: Words = {
   reader: "reader",
   reviewer: "reviewer",
@@ -110,6 +117,7 @@ export const doubtWords = from(DOUBT);
 export const readingWords = from(READING);
 export const outcomeWords = from(OUTCOME);
 export const rejectedWords = from(REJECTED);
+export const turnedAwayWords = from(TURNED_AWAY);
 export const roleWords = from(ROLE);
 export const actionWords = (code: string) => code.replaceAll("-", " ");
 

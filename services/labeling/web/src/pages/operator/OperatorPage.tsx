@@ -10,6 +10,7 @@ import { useKeys } from "../../app/keys";
 import { Empty, Loading, ProblemNotice, saidOf } from "../../app/parts";
 import { useAsk } from "../../app/useAsk";
 import { useRested, useSlow, useWindowed } from "../../app/useWindowed";
+import { turnedAwayWords } from "../../app/words";
 import { type Line, pagesOf, type Tab, TABS } from "./intake";
 import Lines from "./Lines";
 import ReleaseDialog from "./ReleaseDialog";
@@ -54,6 +55,7 @@ export default function OperatorPage() {
         withdrawn: status.data.withdrawn,
       }
     : {};
+  const turnedAway = Object.entries(status.data?.dicom?.turned_away ?? {});
   return (
     <div className="page full">
       <header className="row">
@@ -61,6 +63,11 @@ export default function OperatorPage() {
         {status.data && (
           <span className="muted">
             {several(status.data.cases, "case")} formed, {several(status.data.instances, "instance")} stored
+          </span>
+        )}
+        {turnedAway.length > 0 && (
+          <span className="badge warn" title="Associations that ingest refused or ended since it was started">
+            Senders turned away: {turnedAway.map(([why, count]) => `${turnedAwayWords(why)} ${count}`).join(", ")}
           </span>
         )}
         <span className="spread" />
