@@ -60,21 +60,27 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(node, api, outside, Path(folder))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site_engines(cluster: Cluster) -> Iterator[PlaneEngines]:
-    """The hospital's engines."""
-    with plane_engines(cluster.folder / "site", Plane.DATA, SITE, cluster.outside) as engines:
+    """The hospital's engines, new for each module: an index belongs to the site key that it was begun with."""
+    with (
+        tempfile.TemporaryDirectory(dir=cluster.folder, ignore_cleanup_errors=True) as folder,
+        plane_engines(Path(folder), Plane.DATA, SITE, cluster.outside) as engines,
+    ):
         yield engines
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cloud_engines(cluster: Cluster) -> Iterator[PlaneEngines]:
     """The cloud's engines."""
-    with plane_engines(cluster.folder / "cloud", Plane.CONTROL, "cloud", cluster.outside) as engines:
+    with (
+        tempfile.TemporaryDirectory(dir=cluster.folder, ignore_cleanup_errors=True) as folder,
+        plane_engines(Path(folder), Plane.CONTROL, "cloud", cluster.outside) as engines,
+    ):
         yield engines
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def namespaces(site_engines: PlaneEngines, cloud_engines: PlaneEngines) -> None:
     """Two namespaces with the Secrets that the guide has people make."""
     for name, engines in ((CLOUD_NAMESPACE, cloud_engines), (SITE_NAMESPACE, site_engines)):
