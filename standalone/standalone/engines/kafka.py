@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from radloop.errors import PermanentError
-from standalone.engines.installation import java, kafka_classpath
+from standalone.engines.installation import java, kafka_classpath, kafka_start
 from standalone.supervisor.process import Program
 
 HOST = "127.0.0.1"
@@ -81,6 +81,7 @@ class KafkaCluster:
         home = self._home(number)
         arguments = [
             str(java()),
+            *kafka_start(),
             f"-Xmx{self.heap_mb}m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",

@@ -14,6 +14,7 @@ from requests import HTTPError, Session
 
 from radloop.auth import Role
 from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
+from radloop.testing.databases import ONE_ENGINE
 from standalone.supervisor.ports import free_ports
 
 pytestmark = pytest.mark.integration
@@ -155,6 +156,7 @@ def test_series_and_instances_are_found(client, stored):
     assert path_of(second) == path_of(found[1])
 
 
+@ONE_ENGINE
 def test_what_was_stored_comes_back_cleaned(client, door, stored, instances):
     (study,) = path_of(stored[0])
     back = client.retrieve_study(study)
@@ -178,6 +180,7 @@ def test_what_was_stored_comes_back_cleaned(client, door, stored, instances):
     assert client.retrieve_bulkdata(f"{door}/{path}") == [instances[1].PixelData]
 
 
+@ONE_ENGINE
 def test_the_address_is_the_one_the_client_knows(client, door, stored):
     headers = {"X-Forwarded-Prefix": "/ingest"}
     (found, *_) = client._session.get(f"{door}/studies", headers=headers).json()
@@ -186,6 +189,7 @@ def test_the_address_is_the_one_the_client_knows(client, door, stored):
     assert value(found, "00081190").startswith(f"{door}/studies/")
 
 
+@ONE_ENGINE
 def test_compressed_instances_come_as_they_are_or_plain(client, read_slice):
     ds = read_slice(5)
     expected = ds.pixel_array
@@ -200,6 +204,7 @@ def test_compressed_instances_come_as_they_are_or_plain(client, read_slice):
     assert np.array_equal(plain.pixel_array, expected) and np.array_equal(as_stored.pixel_array, expected)
 
 
+@ONE_ENGINE
 def test_pictures(client, door, read_slice):
     values = np.arange(24, dtype="<u2") * 100
     client.store_instances([read_slice(PixelData=values.tobytes(), RescaleSlope=2, RescaleIntercept=-1000)])
@@ -231,6 +236,7 @@ def test_pictures(client, door, read_slice):
     assert client._session.get(f"{url}/frames/2/rendered").status_code == 404
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("query", "headers", "status", "code"),
     [
@@ -251,6 +257,7 @@ def test_what_cannot_be_answered(client, door, query, headers, status, code):
     assert (answer.status_code, answer.json()["error"]) == (status, code)
 
 
+@ONE_ENGINE
 def test_fuzzy_matching_is_off_and_says_so(client, door, stored):
     answer = client._session.get(f"{door}/studies?PatientName=P-*&fuzzymatching=true&includefield=all")
     assert len(answer.json()) == STUDIES and "fuzzymatching" in answer.headers["warning"]
@@ -261,6 +268,7 @@ def related(*parts: bytes, kind: str = "application/dicom") -> tuple[bytes, dict
     return body + b"--xyz--", {"Content-Type": 'multipart/related; type="application/dicom"; boundary=xyz'}
 
 
+@ONE_ENGINE
 def test_what_cannot_be_stored_is_named_and_the_rest_is(client, door, instances, file_of):
     body, headers = related(file_of(instances[0]), b"no DICOM", file_of(instances[0])[:-10])
     answer = client._session.post(f"{door}/studies", data=body, headers=headers)
@@ -278,6 +286,7 @@ def test_what_cannot_be_stored_is_named_and_the_rest_is(client, door, instances,
     assert answer.status_code == 200
 
 
+@ONE_ENGINE
 def test_bodies_that_are_none(client, door, instances, file_of):
     body, headers = related(file_of(instances[0]))
     post = client._session.post

@@ -3,8 +3,6 @@
 import io
 import os
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.events import open_event_log
 from radloop.messages import Envelope, Record
 from standalone.association import associate
+from standalone.supervisor.forked import Forked
 
 pytestmark = pytest.mark.integration
 
@@ -72,12 +71,11 @@ class Site:
         )
         url = f"http://127.0.0.1:{self.http_port}"
         self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
-        self.process: subprocess.Popen | None = None
+        self.process: Forked | None = None
 
     def start(self, kill_at: str = "") -> None:
         environment = self.environment | ({"RADLOOP_KILL_AT": kill_at} if kill_at else {})
-        with (self.folder / "log.txt").open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "ingest"], env=environment, stderr=log)
+        self.process = Forked("ingest", [], environment, self.folder / "log.txt")
         self.until(self._is_ready)
 
     def _is_ready(self) -> bool:

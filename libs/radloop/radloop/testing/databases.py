@@ -57,7 +57,7 @@ class FreshDatabases:
     def __init__(self, url: str, services: Iterable[str], migrations: Mapping[str, str]) -> None:
         self._url = sa.make_url(url)
         self._numbers = itertools.count(1)
-        self._server = sa.create_engine(self._url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        self._server = sa.create_engine(self._url, isolation_level="AUTOCOMMIT", pool_size=1)
         self._execute(f"CREATE DATABASE {_EMPTY}")
         with self._transaction(_EMPTY) as connection:
             for service in services:

@@ -153,7 +153,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What DICOMweb searches studies by, as it stands in the cleaned instance that came first.
+    """What DICOMweb searches studies by, as it stands in the cleaned instance that came last.
 
     Attributes
     ----------

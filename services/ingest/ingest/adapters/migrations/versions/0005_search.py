@@ -1,4 +1,4 @@
-"""What DICOMweb searches: a few attributes of a study and of a series, as they stand in its first instance after cleaning."""
+"""What DICOMweb searches: a few attributes of a study and of a series, as they stand in an instance after cleaning."""
 
 from typing import Any
 
