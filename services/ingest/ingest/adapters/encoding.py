@@ -25,6 +25,9 @@ from ingest.domain.reasons import Refused, RejectReason
 IMPLEMENTATION_CLASS_UID = "2.25.302215186463962938722911374268612207925"
 IMPLEMENTATION_VERSION_NAME = "RADLOOP_1"
 
+_ALWAYS_BELIEVED, _LARGEST_RATIO = 64 << 20, 1000
+"""Bytes that compressed pixels may unpack to, whatever they are packed to; and how many times what they are packed to."""
+
 _SWAP_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 # Element heads by VR, PS3.5 tables 7.1-1 and 7.1-2: a length of two bytes, or two bytes reserved and a length of four. The only
 # raw SQ there can be is the one that `cleaning` writes itself: those that came were walked, and are converted.
@@ -182,6 +185,8 @@ def decode_frames(data: bytes, header: SliceHeader) -> list[np.ndarray]:
         kind = f"<u{header.bits_allocated // 8}"
         frames = np.frombuffer(data, dtype=kind, count=math.prod(shape), offset=header.pixel_offset).reshape(shape)
     else:
+        if not _is_believable(data, header):
+            raise Refused(RejectReason.UNDECODABLE, f"{len(data)} bytes that would be {shape} pixels")
         try:
             frames = pydicom.dcmread(BytesIO(data)).pixel_array
         except Exception as error:  # every codec raises its own kinds
@@ -190,6 +195,12 @@ def decode_frames(data: bytes, header: SliceHeader) -> list[np.ndarray]:
         if frames.shape != shape:
             raise Refused(RejectReason.UNDECODABLE, f"pixel data of shape {frames.shape}; expected {shape}")
     return list(stored_values(frames, header))
+
+
+def _is_believable(data: bytes, header: SliceHeader) -> bool:
+    """Whether pixels may be as large as the header says: one that was damaged, or lies, would have a codec take gigabytes."""
+    samples = header.frames * header.rows * header.columns * header.samples_per_pixel
+    return samples * header.bits_allocated // 8 <= max(_ALWAYS_BELIEVED, _LARGEST_RATIO * len(data))
 
 
 def frame_values(data: bytes, header: SliceHeader, number: int) -> np.ndarray:
@@ -202,7 +213,7 @@ def all_pixels(data: bytes, header: SliceHeader) -> np.ndarray | bytes:
     """Return what two objects are compared by: decoded pixels, or the bytes where no codec can decode them."""
     try:
         ds = pydicom.dcmread(BytesIO(data))
-        if header.bits_allocated == 1:
+        if header.bits_allocated == 1 or not _is_believable(data, header):
             return bytes(ds.PixelData)
         return ds.pixel_array
     except Exception:  # what cannot be decoded can still be compared

@@ -29,6 +29,7 @@ class Patience:
     def __init__(self, largest_object_bytes: int, timeout_s: float, gave_up: Callable[[str], None]) -> None:
         self._largest, self._timeout_s, self._gave_up = largest_object_bytes, timeout_s, gave_up
         self._received = 0
+        self._is_over = False
 
     def message_is_whole(self) -> None:
         """Begin to count anew."""
@@ -66,5 +67,7 @@ class Patience:
         transport.recv = recv
 
     def _over(self, why: str) -> OSError:
-        self._gave_up(why)
+        if not self._is_over:  # pynetdicom may read once more before it closes
+            self._is_over = True
+            self._gave_up(why)
         return OSError(why)

@@ -23,7 +23,7 @@ def standard_vr(tag: int) -> str | None:
 
 
 def values_of(ds: Dataset, tag: int) -> list[Any]:
-    """Return the values of an element, text stripped of padding; empty when it is absent or has none."""
+    """Return the values of an element, text stripped of padding; empty when it is absent, has none or cannot be read."""
     if tag not in ds:
         return []
     element = ds.get_item(tag)
@@ -37,7 +37,10 @@ def values_of(ds: Dataset, tag: int) -> list[Any]:
             return list(struct.unpack_from(f"{order}{count}{_NUMBERS[vr]}", element.value))
         if vr in _TEXT and element.value.isascii():
             return [part.strip(" \0") for part in element.value.decode("ascii").split("\\")]
-        element = convert_raw_data_element(element, encoding=ds._character_set, ds=ds)
+        try:
+            element = convert_raw_data_element(element, encoding=ds._character_set, ds=ds)
+        except Exception:  # pydicom raises many kinds for damaged bytes: a value that cannot be read is none
+            return []
     value = element.value
     if value is None:
         return []
