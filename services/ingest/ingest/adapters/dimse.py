@@ -140,9 +140,8 @@ class DicomDoor:
         self._server = None
 
     def _on_open(self, event: evt.Event) -> None:
-        _set_option(
-            event, socket.TCP_NODELAY
-        )  # each response goes out without waiting for the acknowledgement of the last
+        # Each response goes out without waiting for the acknowledgement of the last.
+        _set_option(event, socket.TCP_NODELAY)
         transport = event.assoc.dul.socket
         if transport is not None and transport.socket is not None:
             patience = Patience(self._largest_object_bytes, self._timeout_s, self._turn_away)

@@ -4,22 +4,23 @@ Frames are decoded here, so that a browser needs no codec. Paths and answers are
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
-from ingest.adapters.accepting import NotAcceptable, as_multipart, require_json
-from ingest.adapters.frame_index import FrameIndex, Gone, withdrawn
+from ingest.adapters.accepting import as_multipart, require_json
+from ingest.adapters.answering import answered
+from ingest.adapters.frame_index import FrameIndex, withdrawn
 from ingest.adapters.frames import TRANSFER_SYNTAX_UID, attributes_of, bulk_of, frame_of
 from ingest.adapters.http_search import door_of
 from ingest.adapters.multipart import Multipart
 from ingest.adapters.viewing import Views
 from ingest.domain.model import Instance
 from radloop.auth import Principal
-from radloop.errors import Invalid, NotFound, RadloopError
+from radloop.errors import Invalid, NotFound
 from radloop.http import authenticated
 from radloop.objects import Objects
 
@@ -30,7 +31,6 @@ MOST_BYTES = 256 << 20
 
 _OCTETS = f"application/octet-stream; transfer-syntax={TRANSFER_SYNTAX_UID}"
 _SERIES = "/studies/{study}/series/{series}"
-_STATUS: dict[type[RadloopError], int] = {Gone: 410, NotAcceptable: 406}
 
 Asking = Annotated[Principal, Depends(authenticated)]
 Accept = Annotated[str | None, Header()]
@@ -100,41 +100,33 @@ def make_frames_router(index: FrameIndex, objects: Objects, views: Views) -> API
         request: Request, principal: Asking, study: str, series: str, instance: str, frames: str
     ) -> Response:
         """Frames (from 1, separated by commas) of an instance, decoded: Explicit VR Little Endian, native."""
-        return _answered(partial(frames_of, principal, (study, series, instance), frames, request))
+        return answered(partial(frames_of, principal, (study, series, instance), frames, request))
 
     @router.get("/studies/{study}/metadata", response_class=Response, responses=_METADATA_DOCS)
     def get_metadata_of_study(request: Request, principal: Asking, study: str, accept: Accept = None) -> Response:
         """Attributes of all instances of a study as DICOM JSON, without pixel data."""
-        return _answered(lambda: metadata_of(principal, request, index.study(principal, study)))
+        return answered(lambda: metadata_of(principal, request, index.study(principal, study)))
 
     @router.get(f"{_SERIES}/metadata", response_class=Response, responses=_METADATA_DOCS)
     def get_metadata(request: Request, principal: Asking, study: str, series: str, accept: Accept = None) -> Response:
         """Attributes of all instances of a series as DICOM JSON, without pixel data."""
-        return _answered(lambda: metadata_of(principal, request, index.series(principal, study, series)))
+        return answered(lambda: metadata_of(principal, request, index.series(principal, study, series)))
 
     @router.get(f"{_SERIES}/instances/{{instance}}/metadata", response_class=Response, responses=_METADATA_DOCS)
     def get_metadata_of_instance(
         request: Request, principal: Asking, study: str, series: str, instance: str, accept: Accept = None
     ) -> Response:
         """Attributes of one instance as DICOM JSON, without pixel data."""
-        return _answered(lambda: metadata_of(principal, request, [index.instance(principal, study, series, instance)]))
+        return answered(lambda: metadata_of(principal, request, [index.instance(principal, study, series, instance)]))
 
     @router.get(f"{_SERIES}/instances/{{instance}}/bulkdata/{{tag}}", response_class=Response, responses=_FRAMES_DOCS)
     def get_bulk_data(
         request: Request, principal: Asking, study: str, series: str, instance: str, tag: str
     ) -> Response:
         """One binary value of an instance, as its metadata names it."""
-        return _answered(partial(bulk, principal, (study, series, instance), tag, request))
+        return answered(partial(bulk, principal, (study, series, instance), tag, request))
 
     return router
-
-
-def _answered(answer: Callable[[], Response]) -> Response:
-    """Answer; the two statuses that only DICOMweb has are not in the table all services share."""
-    try:
-        return answer()
-    except (Gone, NotAcceptable) as error:
-        return JSONResponse(error.as_dict(), _STATUS[type(error)])
 
 
 def _numbers(frames: str) -> list[int]:

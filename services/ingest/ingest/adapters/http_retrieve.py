@@ -7,26 +7,33 @@ from typing import Annotated, Any
 
 import pydicom
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydicom.uid import ExplicitVRLittleEndian
 
-from ingest.adapters.accepting import NotAcceptable, as_stored, picture_type
-from ingest.adapters.frame_index import FrameIndex, Gone
+from ingest.adapters.accepting import as_stored, picture_type
+from ingest.adapters.answering import answered
+from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.multipart import Multipart
 from ingest.adapters.parsing import is_compressed
-from ingest.adapters.rendering import BadRendering, Rendering, read_rendering, render
+from ingest.adapters.rendering import Rendering, read_rendering, render
 from ingest.adapters.viewing import Views
 from ingest.domain.model import Instance
 from radloop.auth import Principal
-from radloop.errors import NotFound, PermanentError, RadloopError
+from radloop.errors import NotFound, PermanentError
 from radloop.http import authenticated
 from radloop.objects import Objects
 
 Asking = Annotated[Principal, Depends(authenticated)]
-_STATUS: dict[type[RadloopError], int] = {Gone: 410, NotAcceptable: 406, BadRendering: 400}
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"
 _THUMBNAIL = (128, 128)
 Shown = Annotated[str | None, Query()]
+
+
+def _how(window: Shown = None, viewport: Shown = None, quality: Shown = None) -> Callable[[], Rendering]:
+    return partial(read_rendering, window, viewport, quality)
+
+
+How = Annotated[Callable[[], Rendering], Depends(_how)]
 
 
 def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> APIRouter:
@@ -34,11 +41,8 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
     router = APIRouter(prefix="/dicom-web")
 
     def whole(request: Request, principal: Principal, find: Callable[[], Sequence[Instance]]) -> Response:
-        try:
-            stored = as_stored(request.headers.get("accept"))
-            instances = find()
-        except (Gone, NotAcceptable) as error:
-            return JSONResponse(error.as_dict(), _STATUS[type(error)])
+        stored = as_stored(request.headers.get("accept"))
+        instances = find()
         for series in {instance.series_key for instance in instances}:
             views.seen(principal.subject, series)
         parts = Multipart("application/dicom")
@@ -56,17 +60,14 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
     def picture(
         request: Request, principal: Principal, path: tuple[str, str, str], frame: str, how: Callable[[], Rendering]
     ) -> Response:
-        try:
-            media_type = picture_type(request.headers.get("accept"))
-            rendering = how()
-            instance = index.instance(principal, *path)
-            number = int(frame) if frame.isascii() and frame.isdigit() and len(frame) < 10 else 0
-            if not 1 <= number <= instance.header.frames:
-                raise NotFound(
-                    "frame-unknown", expected=f"a frame number from 1 to {instance.header.frames}", got="another"
-                )
-        except (Gone, NotAcceptable, BadRendering) as error:
-            return JSONResponse(error.as_dict(), _STATUS[type(error)])
+        media_type = picture_type(request.headers.get("accept"))
+        rendering = how()
+        instance = index.instance(principal, *path)
+        number = int(frame) if frame.isascii() and frame.isdigit() and len(frame) < 10 else 0
+        if not 1 <= number <= instance.header.frames:
+            raise NotFound(
+                "frame-unknown", expected=f"a frame number from 1 to {instance.header.frames}", got="another"
+            )
         views.seen(principal.subject, instance.series_key)
         shown = render(objects.get(instance.object), instance.header, number, media_type, rendering)
         headers = {"Cache-Control": "private, max-age=60", "Vary": "Accept, Authorization, Cookie"}
@@ -75,17 +76,19 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
     @router.get("/studies/{study}", response_class=Response, responses=_FILES_DOCS)
     def get_study(request: Request, principal: Asking, study: str) -> Response:
         """All instances of a study, as DICOM files."""
-        return whole(request, principal, lambda: index.study(principal, study))
+        return answered(partial(whole, request, principal, lambda: index.study(principal, study)))
 
     @router.get("/studies/{study}/series/{series}", response_class=Response, responses=_FILES_DOCS)
     def get_series(request: Request, principal: Asking, study: str, series: str) -> Response:
         """All instances of a series, as DICOM files."""
-        return whole(request, principal, lambda: index.series(principal, study, series))
+        return answered(partial(whole, request, principal, lambda: index.series(principal, study, series)))
 
     @router.get(_INSTANCE, response_class=Response, responses=_FILES_DOCS)
     def get_instance(request: Request, principal: Asking, study: str, series: str, instance: str) -> Response:
         """One instance, as a DICOM file."""
-        return whole(request, principal, lambda: [index.instance(principal, study, series, instance)])
+        return answered(
+            partial(whole, request, principal, lambda: [index.instance(principal, study, series, instance)])
+        )
 
     @router.get(f"{_INSTANCE}/rendered", response_class=Response, responses=_PICTURE_DOCS)
     def get_rendered(
@@ -94,14 +97,10 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
         study: str,
         series: str,
         instance: str,
-        window: Shown = None,
-        viewport: Shown = None,
-        quality: Shown = None,
+        how: How,
     ) -> Response:
         """The first frame of an instance as JPEG or PNG."""
-        return picture(
-            request, principal, (study, series, instance), "1", partial(read_rendering, window, viewport, quality)
-        )
+        return answered(partial(picture, request, principal, (study, series, instance), "1", how))
 
     @router.get(f"{_INSTANCE}/frames/{{frame}}/rendered", response_class=Response, responses=_PICTURE_DOCS)
     def get_rendered_frame(
@@ -111,19 +110,16 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
         series: str,
         instance: str,
         frame: str,
-        window: Shown = None,
-        viewport: Shown = None,
-        quality: Shown = None,
+        how: How,
     ) -> Response:
         """One frame of an instance as JPEG or PNG."""
-        return picture(
-            request, principal, (study, series, instance), frame, partial(read_rendering, window, viewport, quality)
-        )
+        return answered(partial(picture, request, principal, (study, series, instance), frame, how))
 
     @router.get(f"{_INSTANCE}/thumbnail", response_class=Response, responses=_PICTURE_DOCS)
     def get_thumbnail(request: Request, principal: Asking, study: str, series: str, instance: str) -> Response:
         """The first frame of an instance, small."""
-        return picture(request, principal, (study, series, instance), "1", lambda: Rendering(edges=_THUMBNAIL))
+        small = partial(Rendering, edges=_THUMBNAIL)
+        return answered(partial(picture, request, principal, (study, series, instance), "1", small))
 
     return router
 

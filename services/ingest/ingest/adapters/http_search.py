@@ -8,17 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
-from ingest.adapters.accepting import NotAcceptable, require_json
-from ingest.adapters.searching import BadQuery, Json, Search, Searches, read_search
+from ingest.adapters.accepting import require_json
+from ingest.adapters.answering import answered
+from ingest.adapters.searching import Json, Search, Searches, read_search
 from radloop.auth import Principal
-from radloop.errors import RadloopError
 from radloop.http import authenticated
 
 Asking = Annotated[Principal, Depends(authenticated)]
 Accept = Annotated[str | None, Header()]
 Found = tuple[list[Json], bool]
 
-_STATUS: dict[type[RadloopError], int] = {BadQuery: 400, NotAcceptable: 406}
 _MORE = '299 radloop "There are more results than were asked for or can be given at a time; go on with offset."'
 _NOT_FUZZY = '299 radloop "The fuzzymatching parameter is not supported. Only literal matching has been performed."'
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
@@ -28,43 +27,40 @@ def make_search_router(searches: Searches) -> APIRouter:
     """Return the endpoints of DICOMweb that search."""
     router = APIRouter(prefix="/dicom-web")
 
-    def answer(request: Request, level: str, find: Callable[[Search, str], Found]) -> Response:
-        try:
-            require_json(request.headers.get("accept"))
-            search = read_search(request.query_params.multi_items(), level)
-            found, more = find(search, door_of(request))
-        except (BadQuery, NotAcceptable) as error:
-            return JSONResponse(error.as_dict(), _STATUS[type(error)])
-        warnings = [text for text, wanted in ((_MORE, more), (_NOT_FUZZY, search.fuzzy)) if wanted]
+    def search(request: Request, level: str, find: Callable[[Search, str], Found]) -> Response:
+        require_json(request.headers.get("accept"))
+        wanted = read_search(request.query_params.multi_items(), level)
+        found, more = find(wanted, door_of(request))
+        warnings = [text for text, applies in ((_MORE, more), (_NOT_FUZZY, wanted.fuzzy)) if applies]
         headers = {"Cache-Control": "no-store"} | ({"Warning": ", ".join(warnings)} if warnings else {})
         return JSONResponse(found, media_type="application/dicom+json", headers=headers)
 
     @router.get("/studies", response_class=Response, responses=_DOCS)
     def search_studies(request: Request, principal: Asking, accept: Accept = None) -> Response:
         """Studies, the newest first, by attributes of the study."""
-        return answer(request, "study", partial(searches.studies, principal))
+        return answered(partial(search, request, "study", partial(searches.studies, principal)))
 
     @router.get("/series", response_class=Response, responses=_DOCS)
     def search_series(request: Request, principal: Asking, accept: Accept = None) -> Response:
         """Series of all studies, by attributes of study and series."""
-        return answer(request, "series", partial(searches.series, principal, None))
+        return answered(partial(search, request, "series", partial(searches.series, principal, None)))
 
     @router.get("/studies/{study}/series", response_class=Response, responses=_DOCS)
     def search_series_of(request: Request, principal: Asking, study: str, accept: Accept = None) -> Response:
         """Series of one study."""
-        return answer(request, "series", partial(searches.series, principal, study))
+        return answered(partial(search, request, "series", partial(searches.series, principal, study)))
 
     @router.get("/studies/{study}/instances", response_class=Response, responses=_DOCS)
     def search_instances_of(request: Request, principal: Asking, study: str, accept: Accept = None) -> Response:
         """Instances of one study."""
-        return answer(request, "instance", partial(searches.instances, principal, study, None))
+        return answered(partial(search, request, "instance", partial(searches.instances, principal, study, None)))
 
     @router.get("/studies/{study}/series/{series}/instances", response_class=Response, responses=_DOCS)
     def search_instances_in(
         request: Request, principal: Asking, study: str, series: str, accept: Accept = None
     ) -> Response:
         """Instances of one series."""
-        return answer(request, "instance", partial(searches.instances, principal, study, series))
+        return answered(partial(search, request, "instance", partial(searches.instances, principal, study, series)))
 
     return router
 
