@@ -1,7 +1,7 @@
 # Every command of the project has one name, and it is here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap engines cluster-tools browser demo up test chaos privacy planes test-cluster test-web test-unit lint format proto docs charts images benchmark clean
+.PHONY: help bootstrap engines cluster-tools browser dicom-peers demo up test chaos privacy planes test-cluster test-web test-unit lint format proto docs charts images benchmark clean
 
 PYTHON := .venv/bin/python
 # Container images often set this one; a platform's dozen processes would compile all they import at every start.
@@ -28,6 +28,10 @@ cluster-tools: bootstrap ## Install helm, helm-unittest, kubeconform and promtoo
 browser: bootstrap ## Find Chromium for the tests of the reading room, or install it (as root, by apt-get)
 	@scripts/browser || true
 
+# As with the browser.
+dicom-peers: bootstrap ## Find Orthanc and dcmtk for the tests of ingest, or install them (as root, by apt-get)
+	@scripts/dicom-peers || true
+
 demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop and watch the model get better (ENGINES=real: on Kafka, PostgreSQL, S3)
 	@$(PYTHON) -m standalone demo $(if $(filter real,$(ENGINES)),--engines real --data .radloop/demo-real) $(ARGS)
 
@@ -35,7 +39,7 @@ up: bootstrap ## Start the platform on this machine, without the demo's script
 	@$(PYTHON) -m standalone up $(ARGS)
 
 # Three files of tests at a time, given out as tests/conftest.py says: most of them wait for something now and then.
-test: lint engines cluster-tools browser test-web ## Check the style, then run every test
+test: lint engines cluster-tools browser dicom-peers test-web ## Check the style, then run every test
 	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: engines ## Kill processes of two planes on real engines while studies and readers keep coming (ARGS="--seed N")
