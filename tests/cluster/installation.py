@@ -98,7 +98,6 @@ def site_values(engines: PlaneEngines, cloud: PlaneEngines | None, api: str) -> 
     if cloud is not None:
         values["mirror"] = {
             "enabled": True,
-            "image": {"repository": "radloop/kafka", "tag": Images().tag},
             "siteBrokers": engines.brokers,
             "cloudBrokers": cloud.brokers,
             "resources": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "768Mi"}},
@@ -133,10 +132,10 @@ def troubles(name: str) -> str:
 @contextmanager
 def doors(name: str, layout: Layout) -> Iterator[Platform]:
     """Put the one door of a machine before the pods, so that the demo's script and readers find them as they find any platform."""
-    services = {service: f"http://{_address(name, f'{RELEASE}-{service}')}:8080" for service in layout.setup.services}
+    services = {service: f"http://{address_of(name, f'{RELEASE}-{service}')}:8080" for service in layout.setup.services}
     dicom_host, dicom_port = "", 0
     if "ingest" in services:
-        dicom_host, dicom_port = _address(name, f"{RELEASE}-dicom"), 11112
+        dicom_host, dicom_port = address_of(name, f"{RELEASE}-dicom"), 11112
     platform = Platform(
         url=f"http://{HOST}:{free_ports(1)[0]}",
         pid=os.getpid(),
@@ -160,7 +159,8 @@ def doors(name: str, layout: Layout) -> Iterator[Platform]:
         layout.platform_file.unlink(missing_ok=True)
 
 
-def _address(name: str, service: str) -> str:
+def address_of(name: str, service: str) -> str:
+    """Return the address of a Service in a namespace."""
     return found("service", service, "--namespace", name)["spec"]["clusterIP"]
 
 

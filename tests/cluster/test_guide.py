@@ -7,18 +7,23 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
+from standalone.demo.cohort import load_cohort, phantom_source
+from standalone.demo.sending import Destination, send_patients
+from tests.chaos.two_planes import wait_for
 from tests.cluster.commands import ROOT, environment_with_tools, found, helm, kubectl
 from tests.cluster.conftest import Cluster
 from tests.cluster.engines import PlaneEngines
-from tests.cluster.installation import RELEASE, SMALL, Images
+from tests.cluster.installation import RELEASE, SMALL, Images, address_of, troubles
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 GUIDES = ROOT / "docs" / "operate"
 NAMESPACE = "radloop"  # the guides' own
+SERVICES = list(yaml.safe_load((ROOT / "helm/data-plane/values.yaml").read_text())["components"])
 TOKEN = {"url": "", "tokenSecret": "token"}
 
 
@@ -38,16 +43,22 @@ def replaced(text: str, others: Mapping[str, str]) -> str:
 
 def follow(folder: Path, commands: str, values: str, small: Mapping[str, object], more: Mapping[str, str]) -> None:
     """Write the guide's values and type its commands."""
-    (folder / "helm").symlink_to(ROOT / "helm")
-    (folder / "values.yaml").write_text(values)
-    (folder / "small.json").write_text(json.dumps(small))
-    (folder / "ca.crt").write_text("a certificate that nobody asks for here\n")
-    for name, text in more.items():
-        (folder / name).write_text(text)
     commands = commands.replace("--values values.yaml", "--values values.yaml --values small.json")
     label = f"kubectl label namespace {NAMESPACE}"
     token = f"kubectl -n {NAMESPACE} create secret generic token --from-literal=secret={'0' * 40}"
-    commands = replaced(commands, {label: f"{token}\n{label}"})
+    files = {
+        "values.yaml": values,
+        "small.json": json.dumps(small),
+        "ca.crt": "a certificate that nobody asks for here\n",
+    }
+    type_in(folder, replaced(commands, {label: f"{token}\n{label}"}), files | more)
+
+
+def type_in(folder: Path, commands: str, files: Mapping[str, str]) -> str:
+    """Run commands beside files and the charts; returns what they print."""
+    (folder / "helm").symlink_to(ROOT / "helm")
+    for name, text in files.items():
+        (folder / name).write_text(text)
     done = subprocess.run(
         ["sh", "-eux"],
         input=commands,
@@ -57,7 +68,8 @@ def follow(folder: Path, commands: str, values: str, small: Mapping[str, object]
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:] + troubles(NAMESPACE)
+    return done.stdout
 
 
 @pytest.fixture(autouse=True)
@@ -119,11 +131,10 @@ def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, tmp_path:
             "type: LoadBalancer": "type: NodePort",  # nobody gives out addresses here
         },
     )
-    names = list(yaml.safe_load((ROOT / "helm/data-plane/values.yaml").read_text())["components"])
     here = [{"ipBlock": {"cidr": f"{cluster.outside}/32"}}]
     small = {
         "identity": TOKEN,
-        "components": {name: {"resources": SMALL} for name in names},
+        "components": {name: {"resources": SMALL} for name in SERVICES},
         "triton": {"resources": SMALL},
         "networkPolicy": {
             "from": {"dicom": here, "gateway": here},
@@ -139,4 +150,54 @@ def test_the_data_planes(cluster: Cluster, site_engines: PlaneEngines, tmp_path:
         for pod in found("pods", "--namespace", NAMESPACE)
         if all(each["ready"] for each in pod["status"].get("containerStatuses", [{"ready": False}]))
     }
-    assert {*names, "triton"} <= ready
+    assert {*SERVICES, "triton"} <= ready
+
+
+# Says how many studies the topic has heard were rejected; it signs in as the service does.
+HEARD = """
+import os
+from kafka import KafkaConsumer, TopicPartition
+from radloop.events.kafka.address import KafkaAddress
+consumer = KafkaConsumer(**KafkaAddress.parse(os.environ["RADLOOP_EVENTS_URL"]).client_options())
+parts = [TopicPartition("study-rejected", part) for part in consumer.partitions_for_topic("study-rejected")]
+print(sum(consumer.end_offsets(parts).values()))
+"""
+
+
+def test_trying_on_one_node(cluster: Cluster, tmp_path: Path) -> None:
+    parts = blocks("try-on-one-node.md", "## 1.", "## A control plane")
+    commands = "".join(text for language, text in parts if not language)
+    # Who types goes on to forward a port; this machine reaches the Services.
+    commands = commands.split(f"kubectl -n {NAMESPACE} port-forward")[0]
+    values = "--values helm/data-plane/examples/one-node/values.yaml"
+    here = [{"ipBlock": {"cidr": f"{cluster.outside}/32"}}]
+    engine = {"storage": {"size": "8Gi"}, "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}}}
+    small = {
+        "image": Images().values,
+        "components": {name: {"resources": SMALL} for name in SERVICES},
+        "triton": {"resources": SMALL},
+        "bundled": dict.fromkeys(("kafka", "postgresql", "objects"), engine),
+        "networkPolicy": {"from": {"gateway": here}},
+    }
+    commands = replaced(commands, {values: f"{values} --values small.json"})
+    said = type_in(tmp_path, commands, {"small.json": json.dumps(small)})
+    assert "create bucket radloop" in said and "create topic study-ingested" in said
+    headers = {"Authorization": f"Bearer {said.splitlines()[-1]}"}
+
+    # A study goes through all three engines; no project is there to take it, and so it says.
+    ingest = f"http://{address_of(NAMESPACE, f'{RELEASE}-ingest')}:8080"
+    assert httpx.get(f"{ingest}/v1/status", trust_env=False).status_code == 401
+    cohort = load_cohort(phantom_source(), seed=4, test=1, validation=0, start=0, pool=0)
+    send_patients(cohort.patients, Destination(address_of(NAMESPACE, f"{RELEASE}-dicom"), 11112, "RADLOOP"))
+    [study] = httpx.get(f"{ingest}/v1/studies", headers=headers, trust_env=False).json()["studies"]
+    httpx.post(
+        f"{ingest}/v1/studies/{study['study_key']}/complete", headers=headers, trust_env=False
+    ).raise_for_status()
+    heard = ("exec", f"deployment/{RELEASE}-ingest", "--", "python", "-c", HEARD)
+    wait_for(lambda: kubectl("--namespace", NAMESPACE, *heard, check=False).strip() == "1", 60, "the event in Kafka")
+
+    helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    left = {
+        (each["kind"], each["metadata"]["name"]) for each in found("pods,pvc,jobs,services", "--namespace", NAMESPACE)
+    }
+    assert left == set()

