@@ -29,7 +29,7 @@ browser: bootstrap ## Find Chromium for the tests of the reading room, or instal
 	@scripts/browser || true
 
 # As with the browser.
-dicom-peers: bootstrap ## Find Orthanc and dcmtk for the tests of ingest, or install them (as root, by apt-get)
+dicom-peers: bootstrap ## Find Orthanc, dcmtk and the OHIF viewer for the tests of ingest, or install them (apt-get as root, npm)
 	@scripts/dicom-peers || true
 
 demo: bootstrap $(if $(filter real,$(ENGINES)),engines) ## Run the whole loop and watch the model get better (ENGINES=real: on Kafka, PostgreSQL, S3)
