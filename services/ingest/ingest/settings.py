@@ -31,7 +31,7 @@ class IngestSettings(ServiceSettings):
     """Largest instance a sender may send, in bytes; it is held in memory. The association of a larger one is ended."""
 
     sender_timeout_s: float = Field(default=60.0, gt=0)
-    """How long a sender may say nothing, or take for one PDU (16 KiB), before its association is ended; seconds."""
+    """How long a sender may say nothing, or take for one PDU (128 KiB), before its association is ended; seconds."""
 
     site_key_file: Path = Path(".radloop/site-key")
     """File of the key behind every pseudonym, made on the first start (mode 0600). Back it up; change it by `radloop keys` only."""

@@ -106,10 +106,10 @@ def test_full_disk(start, send_to, monkeypatch, slice_of, file_of):
         objects = opened(url)
         put = objects.put
 
-        def refuse(key, data):
+        def refuse(key, data, digest=""):
             if full:
                 raise TemporaryError("object-store-unavailable", got="No space left on device")
-            return put(key, data)
+            return put(key, data, digest)
 
         monkeypatch.setattr(objects, "put", refuse)
         return objects

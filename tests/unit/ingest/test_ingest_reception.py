@@ -47,9 +47,9 @@ def test_the_index_begins_before_and_ends_after_the_object(receiver, uow, object
     seen = []
     put = objects.put
 
-    def watched(key, data):
+    def watched(key, data, digest):
         seen.append((len(uow.receptions.rows), len(uow.instances.rows)))
-        return put(key, data)
+        return put(key, data, digest)
 
     monkeypatch.setattr(objects, "put", watched)
     receive(receiver, *phantoms.series(2))
@@ -159,9 +159,9 @@ def test_withdrawn_between_looking_and_counting(receiver, uow, objects, dispatch
     study_key = pseudonyms.uid("1.2.3.4")
     put = objects.put
 
-    def withdrawn_meanwhile(key, data):
+    def withdrawn_meanwhile(key, data, digest=""):
         dispatch(WithdrawStudy(study_key, WithdrawReason.CONSENT, "admin"))
-        return put(key, data)
+        return put(key, data, digest)
 
     monkeypatch.setattr(objects, "put", withdrawn_meanwhile)
     (outcome,) = receive(receiver, *phantoms.series(1))
@@ -174,11 +174,11 @@ def test_two_senders_at_once_with_other_pixels(receiver, uow, objects, phantoms,
     put = objects.put
     nested = []
 
-    def first_comes_between(key, data):
+    def first_comes_between(key, data, digest=""):
         if not nested:
             nested.append(True)
             receive(receiver, phantoms.file(phantoms.slice(PixelData=bytes(48))))
-        return put(key, data)
+        return put(key, data, digest)
 
     monkeypatch.setattr(objects, "put", first_comes_between)
     (outcome,) = receive(receiver, phantoms.file(phantoms.slice()))

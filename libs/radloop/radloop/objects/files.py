@@ -36,9 +36,9 @@ class FileObjects:
         (self._folder / _UNFINISHED).mkdir(parents=True, exist_ok=True)
         self.abort_unfinished("", datetime.now(UTC) - _ABANDONED)
 
-    def put(self, key: str, data: bytes) -> ObjectRef:
+    def put(self, key: str, data: bytes, digest: str = "") -> ObjectRef:
         """Store bytes durably under ``key``; the same bytes again change nothing but the object's age."""
-        ref = ObjectRef(key=checked_key(key), digest=digest_of(data), size_bytes=len(data))
+        ref = ObjectRef(key=checked_key(key), digest=digest or digest_of(data), size_bytes=len(data))
 
         def write(unfinished: Path) -> None:
             with unfinished.open("wb") as file:

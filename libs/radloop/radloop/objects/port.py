@@ -22,8 +22,15 @@ class StoredObject:
 class Objects(Protocol):
     """Immutable objects by key. An object is never overwritten."""
 
-    def put(self, key: str, data: bytes) -> ObjectRef:
+    def put(self, key: str, data: bytes, digest: str = "") -> ObjectRef:
         """Store bytes durably under ``key``; the same bytes again change nothing but the object's age.
+
+        Parameters
+        ----------
+        key
+        data
+        digest
+            ``sha256:<hex>`` of the bytes, where it is known already.
 
         Raises
         ------

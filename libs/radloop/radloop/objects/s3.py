@@ -59,9 +59,9 @@ class S3Objects:
         self._client, self._public_client, self._hasty_client = client, public_client or client, hasty_client or client
         self._bucket, self._prefix, self._cache = bucket, prefix, cache
 
-    def put(self, key: str, data: bytes) -> ObjectRef:
+    def put(self, key: str, data: bytes, digest: str = "") -> ObjectRef:
         """Store bytes durably under ``key``; the same bytes again change nothing but the object's age."""
-        ref = ObjectRef(key=checked_key(key), digest=digest_of(data), size_bytes=len(data))
+        ref = ObjectRef(key=checked_key(key), digest=digest or digest_of(data), size_bytes=len(data))
         if len(data) <= MULTIPART_BYTES:
             return self._store(ref, lambda: self._put_whole(ref, data))
         return self._store_parts(ref, lambda start, length: data[start : start + length])

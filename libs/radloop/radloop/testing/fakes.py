@@ -52,7 +52,7 @@ class FakeObjects:
         self.stored_at: dict[str, datetime] = {}
         self.full = self.away = False
 
-    def put(self, key: str, data: bytes) -> ObjectRef:
+    def put(self, key: str, data: bytes, digest: str = "") -> ObjectRef:
         """Store bytes; never overwrite."""
         self.check()
         if self.full:
@@ -60,7 +60,7 @@ class FakeObjects:
         if self.stored.setdefault(key, data) != data:
             raise Conflict("object-exists")
         self.stored_at[key] = datetime.now(UTC)
-        return ObjectRef(key=key, digest=digest_of(data), size_bytes=len(data))
+        return ObjectRef(key=key, digest=digest or digest_of(data), size_bytes=len(data))
 
     def put_file(self, key: str, path: Path) -> ObjectRef:
         """Store a file's bytes."""

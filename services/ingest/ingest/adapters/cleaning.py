@@ -96,8 +96,7 @@ class Cleaner:
             ds[element.tag] = element
 
     def _walk(self, ds: Dataset, patient: str, days_back: int) -> None:
-        for tag in list(ds.keys()):
-            element = ds.get_item(tag)
+        for tag, element in list(ds.items()):
             if element.VR == "UN" and not tag.is_private:
                 element = ds[tag]  # pydicom finds the true VR of a known attribute sent as UN
             vr = str(element.VR or "")

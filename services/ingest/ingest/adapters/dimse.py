@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pynetdicom
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -15,12 +14,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
 from ingest.adapters.metrics import TURNED_AWAY
 from ingest.adapters.parsing import ENCAPSULATED
-from ingest.adapters.patience import Patience
+from ingest.adapters.patience import PDU_BYTES, Patience, acknowledge_at_once
 from ingest.adapters.reception import Fate, Receiver, Reception
+from ingest.adapters.store_requests import StoreRequests
 from ingest.domain.reasons import RejectReason
 from radloop.errors import PermanentError
 from radloop.telemetry import logger
@@ -97,6 +98,7 @@ class DicomDoor:
         self._lock = threading.Lock()
         self._ae = AE(ae_title=ae_title)
         self._ae.maximum_associations = max_associations
+        self._ae.maximum_pdu_size = PDU_BYTES
         self._ae.require_calling_aet = list(calling_ae_titles)
         self._ae.network_timeout = timeout_s
         self._ae.add_supported_context(Verification, TRANSFER_SYNTAXES)
@@ -123,7 +125,6 @@ class DicomDoor:
             (evt.EVT_REJECTED, self._on_rejected),
             (evt.EVT_DATA_RECV, _acknowledge_at_once),
             (evt.EVT_C_ECHO, self._on_echo),
-            (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
         try:
@@ -148,6 +149,8 @@ class DicomDoor:
             with self._lock:
                 self._patience[event.assoc] = patience
             patience.bind(transport)
+            association = event.assoc
+            StoreRequests(association, patience, lambda data, syntax: self._store(association, data, syntax)).bind()
 
     def _on_rejected(self, event: evt.Event) -> None:
         title = str(event.assoc.requestor.primitive.calling_ae_title or "").strip()
@@ -176,49 +179,36 @@ class DicomDoor:
         if reception is not None:
             reception.close(broken=not event.assoc.is_released)
 
-    def _reception(self, event: evt.Event) -> Reception:
+    def _reception(self, association: Association) -> Reception:
         with self._lock:
-            if event.assoc not in self._receptions:
-                called = str(event.assoc.requestor.primitive.called_ae_title or "").strip()
-                self._receptions[event.assoc] = self._receiver.open(called)
-            return self._receptions[event.assoc]
+            if association not in self._receptions:
+                called = str(association.requestor.primitive.called_ae_title or "").strip()
+                self._receptions[association] = self._receiver.open(called)
+            return self._receptions[association]
 
-    def _on_store(self, event: evt.Event) -> object:
-        """Answer a C-STORE request; every answer is a status, whatever happened."""
-        self._message_is_whole(event)
+    def _store(self, association: Association, data: memoryview, transfer_syntax_uid: str) -> tuple[int, str]:
+        """Take one instance in; every answer is a status and a comment, whatever happened."""
         try:
-            data = event.request.DataSet.getvalue()
-            outcome = self._reception(event).receive(data, str(event.context.transfer_syntax))
+            outcome = self._reception(association).receive(data, transfer_syntax_uid)
         except Exception:  # temporary errors of store and index, and what nobody foresaw: nothing was stored
             log.error("instance not stored, the sender may try again")
-            return _status(OUT_OF_RESOURCES, "could not be stored now")
+            return OUT_OF_RESOURCES, "could not be stored now"
         if outcome.fate is Fate.REFUSED or outcome.reason is RejectReason.PIXELS_DIFFER:
             assert outcome.reason is not None
-            return _status(STATUS[outcome.reason], outcome.reason.value.upper())
-        return SUCCESS
+            return STATUS[outcome.reason], outcome.reason.value.upper()[:_COMMENT_LENGTH]
+        return SUCCESS, ""
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:
-    """Spare senders that leave Nagle's algorithm on (DCMTK and pynetdicom do) the delayed acknowledgement.
-
-    They send a request in two writes, and hold the second back until the first is acknowledged: 40 ms for each instance.
-    Linux takes the option back by itself, so it is set again for every PDU.
-    """
-    if hasattr(socket, "TCP_QUICKACK"):
-        _set_option(event, socket.TCP_QUICKACK)
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        acknowledge_at_once(transport.socket)
 
 
 def _set_option(event: evt.Event, option: int) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
-
-
-def _status(code: int, comment: str) -> object:
-    ds = Dataset()
-    ds.Status = code
-    ds.ErrorComment = comment[:_COMMENT_LENGTH]
-    return ds
 
 
 def _silence_pynetdicom() -> None:

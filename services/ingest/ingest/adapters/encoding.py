@@ -88,9 +88,9 @@ def encode(parsed: Parsed, header: SliceHeader, sop_key: str) -> tuple[bytes, Sl
     pixel_head = b"\xe0\x7f\x10\x00" + vr.encode() + b"\0\0" + length.to_bytes(4, "little")
     before = meta + body + pixel_head
     if compressed:
-        return before + pixel_data + _SEQUENCE_END, header
+        return b"".join((before, pixel_data, _SEQUENCE_END)), header
     placed = dataclasses.replace(header, pixel_offset=len(before), pixel_length=len(pixel_data))
-    return before + pixel_data, placed
+    return b"".join((before, pixel_data)), placed
 
 
 def _write(ds: Dataset) -> bytes:
@@ -102,8 +102,7 @@ def _write(ds: Dataset) -> bytes:
     if ds.original_encoding != (False, True):
         return _write_by_pydicom(ds)
     parts = []
-    for tag in sorted(ds.keys()):
-        element = ds.get_item(tag)
+    for tag, element in sorted(ds.items(), key=lambda each: int(each[0])):
         value = element.value or b""
         if not isinstance(element, RawDataElement) or element.length == _UNDEFINED or element.VR not in _HEADS:
             one = Dataset({tag: element}, parent_encoding=ds._character_set)
@@ -155,7 +154,7 @@ def _swap_words(ds: Dataset) -> None:
                 _swap_words(item)
 
 
-def _swapped(value: bytes, vr: str, bits: int) -> bytes:
+def _swapped(value: bytes | memoryview, vr: str, bits: int) -> bytes | memoryview:
     size = max(bits // 8, 1) if vr == "OB" else _SWAP_BYTES[vr]
     return value if size == 1 else np.frombuffer(value, dtype=f">u{size}").astype(f"<u{size}").tobytes()
 

@@ -57,6 +57,7 @@ READABLE = frozenset((*NATIVE, *ENCAPSULATED, DeflatedExplicitVRLittleEndian))
 
 PIXEL_DATA = 0x7FE00010
 _LONGEST_INFLATED = 1 << 31
+_HEAD_BYTES = 1 << 16
 _ITEM = b"\xfe\xff\x00\xe0"
 _UNDEFINED = 0xFFFFFFFF
 
@@ -70,7 +71,7 @@ class Parsed:
     ds : pydicom.dataset.Dataset
         Without Pixel Data.
     transfer_syntax_uid : str
-    pixel_data : bytes
+    pixel_data : bytes or memoryview
         Value of (7FE0,0010): native frames cut to the image, or encapsulated items without the delimiter.
     pixel_vr : str
         "OB" or "OW".
@@ -79,7 +80,7 @@ class Parsed:
 
     ds: Dataset
     transfer_syntax_uid: str
-    pixel_data: bytes
+    pixel_data: bytes | memoryview
     pixel_vr: str
     study_instance_uid: str
     series_instance_uid: str
@@ -108,12 +109,12 @@ def is_compressed(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid in ENCAPSULATED
 
 
-def parse(data: bytes, transfer_syntax_uid: str | None = None) -> Parsed:
+def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None) -> Parsed:
     """Read one instance.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or memoryview
         A Part 10 file, or an encoded data set when ``transfer_syntax_uid`` says how it is encoded.
     transfer_syntax_uid : str, optional
         As negotiated for the presentation context.
@@ -124,14 +125,18 @@ def parse(data: bytes, transfer_syntax_uid: str | None = None) -> Parsed:
         NOT_DICOM, UNDECODABLE, TRUNCATED; as `RefusedInstance` with the study's UIDs once these are known, then also
         NO_PIXEL_DATA.
     """
-    fp = BytesIO(data)
+    head = BytesIO(data[:_HEAD_BYTES])
     if transfer_syntax_uid is None:
-        transfer_syntax_uid = _read_file_meta(fp)
+        transfer_syntax_uid = _read_file_meta(head)
     if transfer_syntax_uid not in READABLE:
         known = UID(transfer_syntax_uid)
         name = known.name if known in AllTransferSyntaxes else "unknown"
         raise Refused(RejectReason.UNDECODABLE, f"transfer syntax not accepted here: {name}")
-    ds = _read_elements(fp, transfer_syntax_uid)
+    ds = _read_up_to_pixels(head, data, transfer_syntax_uid)
+    if ds is None:
+        whole = BytesIO(data)
+        whole.seek(head.tell())
+        ds = _read_elements(whole, transfer_syntax_uid)
     uids = [text_of(ds, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018, 0x00080016)]
     if not all(uids):
         raise Refused(RejectReason.UNDECODABLE, "no study, series, instance or SOP class UID can be read")
@@ -168,6 +173,39 @@ def _read_file_meta(fp: BytesIO) -> str:
     if not transfer_syntax_uid:
         raise Refused(RejectReason.NOT_DICOM, "file meta information without a transfer syntax")
     return transfer_syntax_uid
+
+
+def _read_up_to_pixels(head: BytesIO, data: bytes | memoryview, transfer_syntax_uid: str) -> Dataset | None:
+    """Read a data set that native pixels end, as nearly all do, and leave the pixels where they are; copying them costs more than
+    all else here. Return None, ``head`` where it was, where it is another one: `_read_elements` then says what is wrong, if anything.
+    """
+    implicit, start = transfer_syntax_uid == ImplicitVRLittleEndian, head.tell()
+    if transfer_syntax_uid not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
+        return None
+    pixels: list[tuple[str | None, int]] = []
+
+    def at_pixels(tag: pydicom.tag.BaseTag, vr: str | None, length: int) -> bool:
+        if tag == PIXEL_DATA:
+            pixels.append((vr, length))
+        return bool(pixels)
+
+    try:
+        _check_first_element(head, implicit, little=True)
+        elements = {each.tag: each for each in data_element_generator(head, implicit, True, stop_when=at_pixels)}
+        [(vr, length)] = pixels
+        place = head.tell() + (8 if implicit else 12)
+        if (implicit or vr in ("OB", "OW")) and place + length == len(data):
+            value = memoryview(data)[place:]
+            elements[pydicom.tag.BaseTag(PIXEL_DATA)] = RawDataElement(
+                pydicom.tag.BaseTag(PIXEL_DATA), vr, length, value, place, implicit, True
+            )
+            ds = Dataset(elements)
+            ds.set_original_encoding(implicit, True, _character_set(ds))
+            return ds
+    except Exception:  # pydicom raises many kinds; it is read as a whole, and refused there
+        pass
+    head.seek(start)
+    return None
 
 
 def _read_elements(fp: BytesIO, transfer_syntax_uid: str) -> Dataset:
@@ -237,19 +275,19 @@ def _inflate(fp: BytesIO) -> BytesIO:
     return BytesIO(plain)
 
 
-def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes, str]:
+def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes | memoryview, str]:
     """Remove Pixel Data from the data set, check it and return its value and VR."""
     if PIXEL_DATA not in ds:
         raise Refused(RejectReason.NO_PIXEL_DATA, f"no Pixel Data (7FE0,0010): {_name_of(text_of(ds, 0x00080016))}")
     element = ds.get_item(PIXEL_DATA)
     del ds[PIXEL_DATA]
-    value = element.value if isinstance(element.value, bytes) else b""
+    value: bytes | memoryview = element.value if isinstance(element.value, (bytes, memoryview)) else b""
     encapsulated = isinstance(element, RawDataElement) and element.length == _UNDEFINED
     if encapsulated != is_compressed(transfer_syntax_uid):
         declared = "compressed" if is_compressed(transfer_syntax_uid) else "uncompressed"
         raise Refused(RejectReason.UNDECODABLE, f"a {declared} transfer syntax, and pixel data that is not")
     if encapsulated:
-        _check_items(value)
+        _check_items(bytes(value))
         return value, "OB"
     size = _native_size(ds)
     if not value:
@@ -257,7 +295,8 @@ def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes, str]
     if len(value) < size:
         raise Refused(RejectReason.TRUNCATED, f"{size} bytes of pixel data expected, {len(value)} there")
     # Bytes after the image are no image, and could be anything: they are not kept.
-    return value[:size] + bytes(size % 2), "OW" if element.VR is None else str(element.VR)
+    image = value[:size] if size % 2 == 0 else bytes(value[:size]) + b"\0"
+    return image, "OW" if element.VR is None else str(element.VR)
 
 
 def _name_of(sop_class_uid: str) -> str:

@@ -11,10 +11,14 @@ from ingest.adapters.extraction import header_of, identity_of, routing_of, searc
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
 from ingest.adapters.vault import Vault
 from ingest.domain.deidentification import Profile
-from ingest.domain.keys import KeyRing, Names
+from ingest.domain.keys import Chosen, KeyRing, Names
 from ingest.domain.model import SeriesRecord, SliceHeader, StudyRecord
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import Refused
+from radloop.references import digest_of
+
+_LATELY = 64
+"""How many sealed texts are kept: one for each series that is being received, and one for its study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Prepared:
     """A de-identified instance in memory, ready to be stored."""
 
     data: bytes
+    digest: str
     header: SliceHeader
     sop_key: str
     study: StudyRecord
@@ -52,13 +57,14 @@ class Preparation:
         vault: Vault,
     ) -> None:
         self._keys, self._unit_of_work, self._profile, self._vault = keys, unit_of_work, profile, vault
+        self._lately_sealed: dict[tuple[int | str, ...], str] = {}
 
-    def prepare(self, data: bytes, transfer_syntax_uid: str | None, called_ae_title: str) -> Prepared:
+    def prepare(self, data: bytes | memoryview, transfer_syntax_uid: str | None, called_ae_title: str) -> Prepared:
         """Return the instance as it will be stored.
 
         Parameters
         ----------
-        data : bytes
+        data : bytes or memoryview
             A Part 10 file, or an encoded data set in ``transfer_syntax_uid``.
         transfer_syntax_uid : str or None
         called_ae_title : str
@@ -73,8 +79,11 @@ class Preparation:
         keys = self._keys()
         identity = identity_of(parsed)
         names = keys.names(identity, parsed.study_instance_uid)
-        with self._unit_of_work() as uow:
-            chosen = keys.choose(names, uow.patients)
+        if len(keys.versions) == 1:
+            chosen = Chosen(keys.current, keys.current)
+        else:
+            with self._unit_of_work() as uow:
+                chosen = keys.choose(names, uow.patients)
         of_study, of_patient = keys[chosen.study], keys[chosen.patient]
         patient = names.patients[chosen.patient]
         study_key, series_key = names.study_keys[chosen.study], of_study.uid(parsed.series_instance_uid)
@@ -83,24 +92,19 @@ class Preparation:
         suspicion = suspicion_of(parsed)
         # Before anything is sealed: a newer one that comes in between is put right by whoever seals anew.
         vault_version = keys.current
-        sealed_identity = self._vault.seal_fields(
-            {
-                "study_instance_uid": parsed.study_instance_uid,
-                "patient_id": identity.patient_id,
-                "issuer": identity.issuer,
-            }
+        sealed_identity = self._sealed(
+            study_instance_uid=parsed.study_instance_uid, patient_id=identity.patient_id, issuer=identity.issuer
         )
-        sealed_routing = self._vault.seal_fields(
-            {
-                "called_ae_title": routing.called_ae_title,
-                "modality": routing.modality,
-                "body_part": routing.body_part,
-                "description": routing.description,
-            }
+        sealed_routing = self._sealed(
+            called_ae_title=routing.called_ae_title,
+            modality=routing.modality,
+            body_part=routing.body_part,
+            description=routing.description,
         )
-        data, header = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
+        cleaned, header = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
         return Prepared(
-            data=data,
+            data=cleaned,
+            digest=digest_of(cleaned),
             header=header,
             sop_key=of_study.uid(parsed.sop_instance_uid),
             study=StudyRecord(
@@ -116,6 +120,17 @@ class Preparation:
             suspicion=suspicion,
             names=names,
         )
+
+    def _sealed(self, **fields: str) -> str:
+        """Seal what every instance of a study or series has alike, once for all that come one after the other."""
+        asked = (self._keys().current, *fields.values())
+        found = self._lately_sealed.get(asked)
+        if found is None:
+            found = self._vault.seal_fields(fields)
+            if len(self._lately_sealed) >= _LATELY:
+                self._lately_sealed.clear()
+            self._lately_sealed[asked] = found
+        return found
 
     def _clean(
         self, parsed: Parsed, of_study: Pseudonyms, patient: str, days_back: int, header: SliceHeader

@@ -3,7 +3,6 @@
 Identified bytes live in memory between `receive` being called and its answer, and nowhere else.
 """
 
-import hashlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -40,7 +39,7 @@ from ingest.domain.reasons import Refused, RejectReason
 from radloop.errors import Conflict, NotFound, TemporaryError
 from radloop.messages import Message
 from radloop.objects import Objects
-from radloop.references import ObjectRef
+from radloop.references import ObjectRef, digest_of
 from radloop.telemetry import logger
 
 log = logger(__name__)
@@ -122,7 +121,8 @@ class Receiver:
         data = self.vault.open(self.objects.get(held.object))
         with self.open("") as reception:
             reception.begin(held.study_key)
-            ref = self.objects.put(_object_key(held.study_key, held.sop_key, data), data)
+            digest = digest_of(data)
+            ref = self.objects.put(_object_key(held.study_key, held.sop_key, digest), data, digest)
             instance = Instance(held.sop_key, held.series_key, held.study_key, ref, held.header)
             try:
                 self.dispatch(ReleaseHeld(held_id, instance))
@@ -212,13 +212,13 @@ class Reception:
                 self._receiver.dispatch(CloseReception(self._id, broken))
                 self._begun = set()
 
-    def receive(self, data: bytes, transfer_syntax_uid: str | None = None) -> Outcome:
+    def receive(self, data: bytes | memoryview, transfer_syntax_uid: str | None = None) -> Outcome:
         """Take one instance in. When this returns, what became of it is durable.
 
         Parameters
         ----------
-        data : bytes
-            A Part 10 file, or an encoded data set in ``transfer_syntax_uid``.
+        data : bytes or memoryview
+            A Part 10 file, or an encoded data set in ``transfer_syntax_uid``; nothing of it is kept.
         transfer_syntax_uid : str, optional
 
         Raises
@@ -236,7 +236,7 @@ class Reception:
         INSTANCES.labels(outcome.fate.value).inc()
         return outcome
 
-    def _prepare_and_take(self, data: bytes, transfer_syntax_uid: str | None) -> Outcome:
+    def _prepare_and_take(self, data: bytes | memoryview, transfer_syntax_uid: str | None) -> Outcome:
         for attempt in range(1, _PREPARED_AT_MOST + 1):
             cleaned = self._receiver.preparation.prepare(data, transfer_syntax_uid, self._called_ae_title)
             try:
@@ -264,8 +264,8 @@ class Reception:
     def _store(self, cleaned: Prepared) -> Outcome:
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
         self.begin(study_key)
-        key = _object_key(study_key, cleaned.sop_key, cleaned.data)
-        ref = self._receiver.objects.put(key, cleaned.data)
+        key = _object_key(study_key, cleaned.sop_key, cleaned.digest)
+        ref = self._receiver.objects.put(key, cleaned.data, cleaned.digest)
         instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header)
         try:
             self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names))
@@ -289,7 +289,7 @@ class Reception:
         """The same UID again: the same bytes, the same pixels under another header, or other pixels."""
         study_key = cleaned.study.study_key
         objects = self._receiver.objects
-        if _object_key(known.study_key, known.sop_key, cleaned.data) == known.object.key:
+        if _object_key(known.study_key, known.sop_key, cleaned.digest) == known.object.key:
             return Outcome(Fate.DUPLICATE, study_key)
         first = objects.get(known.object)
         same = np.array_equal(all_pixels(first, known.header), all_pixels(cleaned.data, cleaned.header))
@@ -305,7 +305,7 @@ class Reception:
 
     def _hold(self, cleaned: Prepared, reason: RejectReason, detail: str) -> Outcome:
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
-        held_id = content_id(study_key, cleaned.sop_key, reason, _digest_part(cleaned.data))
+        held_id = content_id(study_key, cleaned.sop_key, reason, _digest_part(cleaned.digest))
         with self._receiver.unit_of_work() as uow:
             if uow.held.get(held_id) is not None:
                 return Outcome(Fate.HELD, study_key, reason, detail)
@@ -336,10 +336,10 @@ class Reception:
         return Outcome(Fate.HELD, study_key, reason, detail)
 
 
-def _digest_part(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+def _digest_part(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:16]
 
 
-def _object_key(study_key: str, sop_key: str, data: bytes) -> str:
+def _object_key(study_key: str, sop_key: str, digest: str) -> str:
     """Return the key of an instance: its content is part of it, so that two senders cannot disturb each other."""
-    return f"ingest/{study_key}/instances/{sop_key}-{_digest_part(data)}.dcm"
+    return f"ingest/{study_key}/instances/{sop_key}-{_digest_part(digest)}.dcm"
