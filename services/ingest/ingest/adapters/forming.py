@@ -5,6 +5,7 @@ Everything it writes is determined by what it reads, so that a kill at any point
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from radloop.errors import Conflict, PermanentError
 from radloop.imaging import write_nifti
 from radloop.objects import Objects
 from radloop.references import ObjectRef
+
+_READERS = 2
+"""Slices that are read at a time: most of it is waiting, checking digests and decoding, which other threads do not wait for."""
 
 REST_S = 30.0
 """Pause before a study whose forming failed (store or index away) is tried again, in seconds."""
@@ -134,7 +138,9 @@ class Forming:
         return result
 
     def _write_series(self, series: SeriesInHand, wanted: Sequence[PlannedCase]) -> list[FormedCase]:
-        frames = [frame for one in series.instances for frame in decode_frames(self._read(one), one.header)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            decoded = list(readers.map(lambda one: decode_frames(self._read(one), one.header), series.instances))
+        frames = [frame for each in decoded for frame in each]
         written: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         return [self._write_case(case, frames, written) for case in wanted]
 

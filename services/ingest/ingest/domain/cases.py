@@ -182,7 +182,7 @@ def assemble_volume(frames: Sequence[np.ndarray], series: SeriesInHand, stack: S
         Rescaled values, axes (i, j, k); in memory slice after slice, as NIfTI writes it.
     """
     headers = [series.planes[index].header for index in stack.order]
-    values = rescaled(np.stack([frames[index] for index in stack.order]), headers)
+    values = rescaled([frames[index] for index in stack.order], headers)
     return Volume(array=values.transpose(2, 1, 0), affine_lps=stack.affine_lps)
 
 

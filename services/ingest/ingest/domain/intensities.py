@@ -77,13 +77,13 @@ def suv_factor(units: str, numbers: Mapping[str, float], corrections: Collection
     return weight_kg * 1000 / dose_bq
 
 
-def rescaled(values: np.ndarray, headers: Sequence[SliceHeader]) -> np.ndarray:
+def rescaled(values: Sequence[np.ndarray] | np.ndarray, headers: Sequence[SliceHeader]) -> np.ndarray:
     """Apply Rescale Slope and Intercept, slice by slice (PS3.3 C.7.6.16.2.9, C.8.2.1); PET becomes SUVbw where it can.
 
     Parameters
     ----------
-    values : numpy.ndarray
-        Integers, shape ``(K, J, I)``: slices, rows, columns.
+    values : sequence of numpy.ndarray
+        Integers, K slices of shape ``(J, I)``: rows, columns.
     headers : sequence of SliceHeader
         One for each slice.
 
@@ -93,22 +93,21 @@ def rescaled(values: np.ndarray, headers: Sequence[SliceHeader]) -> np.ndarray:
         The smallest of int16, uint16 and int32 that holds all values where slope is 1 and intercepts are whole numbers,
         else float32; shape ``(K, J, I)``.
     """
-    quantity = quantity_of(headers)
+    quantity, shape = quantity_of(headers), (len(values), *values[0].shape)
     slopes, intercepts = np.array([line_of(header, quantity) for header in headers]).T
     if (slopes == 1).all() and (intercepts == np.round(intercepts)).all():
         shift = intercepts.astype(np.int64)
-        low, high = int(values.min()) + int(shift.min()), int(values.max()) + int(shift.max())
+        low = min(int(one.min()) for one in values) + int(shift.min())
+        high = max(int(one.max()) for one in values) + int(shift.max())
         kind = next(
             (k for k in (np.int16, np.uint16, np.int32) if np.iinfo(k).min <= low and high <= np.iinfo(k).max), None
         )
         if kind is not None:
             if not shift.any():
-                return values.astype(kind, copy=False)
-            return _by_slice(
-                kind, (one.astype(np.int32) + by for one, by in zip(values, shift, strict=True)), values.shape
-            )
+                return _by_slice(kind, values, shape)
+            return _by_slice(kind, (one.astype(np.int32) + by for one, by in zip(values, shift, strict=True)), shape)
     scaled = (one.astype(np.float64) * a + b for one, a, b in zip(values, slopes, intercepts, strict=True))
-    return _by_slice(np.float32, scaled, values.shape)
+    return _by_slice(np.float32, scaled, shape)
 
 
 def _by_slice(kind: type[np.generic], slices: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
