@@ -85,7 +85,9 @@ def main() -> None:
                     raise SystemExit(f"no study-ingested after {PATIENCE_S:.0f} s")
                 time.sleep(0.05)
             announced_s = time.perf_counter() - last
-            print("| instances | series | received, /s | seconds from the last to `study-ingested` | MiB before | peak MiB |")
+            print(
+                "| instances | series | received, /s | seconds from the last to `study-ingested` | MiB before | peak MiB |"
+            )
             print("|---|---|---|---|---|---|")
             print(
                 f"| {choices.instances} | {choices.series} | {choices.instances / received_s:.0f} | {announced_s:.1f} "

@@ -15,7 +15,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from ingest.adapters.parsing import PIXEL_DATA, Parsed, is_compressed
 from ingest.domain.intensities import stored_values
@@ -184,7 +185,7 @@ def decode_frames(data: bytes, header: SliceHeader) -> list[np.ndarray]:
         kind = f"<u{header.bits_allocated // 8}"
         frames = np.frombuffer(data, dtype=kind, count=math.prod(shape), offset=header.pixel_offset).reshape(shape)
     else:
-        if not _is_believable(data, header):
+        if not is_believable(data, header):
             raise Refused(RejectReason.UNDECODABLE, f"{len(data)} bytes that would be {shape} pixels")
         try:
             frames = pydicom.dcmread(BytesIO(data)).pixel_array
@@ -196,23 +197,33 @@ def decode_frames(data: bytes, header: SliceHeader) -> list[np.ndarray]:
     return list(stored_values(frames, header))
 
 
-def _is_believable(data: bytes, header: SliceHeader) -> bool:
+def is_believable(data: bytes, header: SliceHeader) -> bool:
     """Whether pixels may be as large as the header says: one that was damaged, or lies, would have a codec take gigabytes."""
     samples = header.frames * header.rows * header.columns * header.samples_per_pixel
     return samples * header.bits_allocated // 8 <= max(_ALWAYS_BELIEVED, _LARGEST_RATIO * len(data))
 
 
 def frame_values(data: bytes, header: SliceHeader, number: int) -> np.ndarray:
-    """Return the stored values of one frame of a grey instance, counted from 1; see `decode_frames`."""
-    frame: np.ndarray = decode_frames(data, header)[number - 1]
-    return frame
+    """Return the stored values of one frame of a grey instance, counted from 1; see `decode_frames`, which decodes every one."""
+    if header.pixel_length or header.frames == 1:
+        frame: np.ndarray = decode_frames(data, header)[number - 1]
+        return frame
+    if not is_believable(data, header):
+        raise Refused(RejectReason.UNDECODABLE, f"{len(data)} bytes that would be {header.frames} frames")
+    try:
+        decoded, _ = get_decoder(UID(header.transfer_syntax_uid)).as_array(
+            pydicom.dcmread(BytesIO(data)), index=number - 1
+        )
+    except Exception as error:  # every codec raises its own kinds
+        raise Refused(RejectReason.UNDECODABLE, "pixel data its transfer syntax's codec cannot decode") from error
+    return stored_values(decoded, header)
 
 
 def all_pixels(data: bytes, header: SliceHeader) -> np.ndarray | bytes:
     """Return what two objects are compared by: decoded pixels, or the bytes where no codec can decode them."""
     try:
         ds = pydicom.dcmread(BytesIO(data))
-        if header.bits_allocated == 1 or not _is_believable(data, header):
+        if header.bits_allocated == 1 or not is_believable(data, header):
             return bytes(ds.PixelData)
         return ds.pixel_array
     except Exception:  # what cannot be decoded can still be compared

@@ -15,6 +15,7 @@ from ingest.domain.messages import Member
 from ingest.domain.model import Instance
 from radloop.auth import EVERY_PROJECT, Principal
 from radloop.errors import Forbidden, NotFound, PermanentError
+from radloop.objects import Objects
 from radloop.sql import Database
 
 _STUDY, _SERIES, _KEY = sa.bindparam("study"), sa.bindparam("series"), sa.bindparam("key")
@@ -104,6 +105,21 @@ class FrameIndex:
             if not allowed and refused is not None:
                 raise refused
         return [stored_instance(row) for row in rows if row.series_key in allowed]
+
+    def read(self, objects: Objects, instance: Instance) -> bytes:
+        """Return the stored file of an instance that was found.
+
+        Raises
+        ------
+        Gone
+            Its study was withdrawn between the look at the index and this one.
+        """
+        try:
+            return objects.get(instance.object)
+        except NotFound:
+            if self.gone(instance.study_key):
+                raise withdrawn() from None
+            raise
 
     def gone(self, study: str) -> bool:
         """Whether a study was withdrawn."""

@@ -11,6 +11,7 @@ import pydicom
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
+from ingest.adapters.encoding import is_believable
 from ingest.domain.intensities import stored_values
 from ingest.domain.model import SliceHeader
 from radloop.errors import NotFound, PermanentError
@@ -48,6 +49,8 @@ def frame_of(data: bytes, header: SliceHeader, number: int) -> bytes:
     if header.pixel_length:
         return _native(data, header, number)
     try:
+        if not is_believable(data, header):
+            raise ValueError("a header that says more than its pixels can be")
         ds = pydicom.dcmread(BytesIO(data))
         frame, _ = get_decoder(UID(header.transfer_syntax_uid)).as_array(ds, index=number - 1)
     except Exception as error:  # every codec raises its own kinds

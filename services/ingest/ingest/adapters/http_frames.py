@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from ingest.adapters.accepting import as_multipart, require_json
 from ingest.adapters.answering import answered
-from ingest.adapters.frame_index import FrameIndex, withdrawn
+from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.frames import TRANSFER_SYNTAX_UID, attributes_of, bulk_of, frame_of
 from ingest.adapters.http_search import door_of
 from ingest.adapters.multipart import Multipart
@@ -40,13 +40,7 @@ def make_frames_router(index: FrameIndex, objects: Objects, views: Views) -> API
     """Return the endpoints of DICOMweb that read."""
     router = APIRouter(prefix="/dicom-web")
 
-    def read(instance: Instance) -> bytes:
-        try:
-            return objects.get(instance.object)
-        except NotFound:
-            if index.gone(instance.study_key):
-                raise withdrawn() from None  # between the look at the index and this one
-            raise
+    read = partial(index.read, objects)
 
     def frames_of(principal: Principal, path: tuple[str, str, str], frames: str, request: Request) -> Response:
         numbers = _numbers(frames)

@@ -50,7 +50,7 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
         def files() -> Iterator[tuple[str, bytes]]:
             for instance in instances:
                 syntax = instance.header.transfer_syntax_uid
-                data = objects.get(instance.object)
+                data = index.read(objects, instance)
                 if not stored and is_compressed(syntax):
                     data, syntax = _decompressed(data), str(ExplicitVRLittleEndian)
                 yield f"application/dicom; transfer-syntax={syntax}", data
@@ -69,7 +69,7 @@ def make_retrieve_router(index: FrameIndex, objects: Objects, views: Views) -> A
                 "frame-unknown", expected=f"a frame number from 1 to {instance.header.frames}", got="another"
             )
         views.seen(principal.subject, instance.series_key)
-        shown = render(objects.get(instance.object), instance.header, number, media_type, rendering)
+        shown = render(index.read(objects, instance), instance.header, number, media_type, rendering)
         headers = {"Cache-Control": "private, max-age=60", "Vary": "Accept, Authorization, Cookie"}
         return Response(shown, media_type=media_type, headers=headers)
 
