@@ -25,14 +25,22 @@ kafka=$(named_in kafka) postgresql=$(named_in postgresql) objects=$(named_in obj
 
 is_there() { buildah images --quiet "$1" >/dev/null 2>&1; }
 
+node() { "$HERE/cluster.sh" in ctr --namespace k8s.io images "$@"; }
+
+forget() { # what the node has by a name, by all names it has for it: two versions of everything would fill the disk
+    node list | awk -v name="$1" '{ digest[$1] = $3 } END { for (each in digest) if (digest[name] != "" && digest[each] == digest[name]) print each }' |
+        while read -r each; do node remove "$each" >/dev/null; done
+}
+
 give() {
     local there digest image given
-    there=$("$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet)
+    there=$(node list --quiet)
     for image in $(printf "localhost/radloop/%s:$tag\n" ${names/torch /}) "$kafka" "$postgresql" "$objects"; do
         digest=$(buildah images --quiet --no-trunc "$image")
         given=${image%:*} && given=$store/given-${given##*/}
         grep -qx "$image" <<<"$there" && [ "$(cat "$given" 2>/dev/null)" = "$digest" ] && continue
         echo "images: $image, for the node"
+        forget "$image"
         rm -f "$store/archive.tar"
         buildah push --quiet "$image" docker-archive:"$store/archive.tar":"$image"
         "$HERE/cluster.sh" image "$store/archive.tar" >/dev/null
