@@ -157,7 +157,9 @@ shutdownGracePeriod: 0s
 X
   daemon containerd containerd -c "$S/containerd.toml"
   until_ok 30 inns ctr --address /run/containerd/containerd.sock version
-  for i in "$ENGINES"/kubernetes/images/*.tar; do [ -e "$i" ] && inns ctr -n k8s.io images import "$i" >/dev/null; done; say "containerd"
+  for i in "$ENGINES"/kubernetes/images/*.tar; do [ -e "$i" ] && inns ctr -n k8s.io images import "$i" >/dev/null; done
+  # The kubelet may remove what no pod uses, and nobody could get this one again.
+  inns ctr -n k8s.io images label docker.io/local/pause:1 io.cri-containerd.pinned=pinned >/dev/null; say "containerd"
   daemon kubelet kubelet --kubeconfig="$S/kubelet.conf" --config="$S/kubelet.yaml" --root-dir="$S/kubelet" --cert-dir="$S/kubelet/pki" \
     --hostname-override=$NODE --node-ip=$N.2 --v=1
   kubectl create clusterrolebinding kt-node --clusterrole=system:node --group=system:nodes --dry-run=client -o yaml | kubectl apply -f - >/dev/null

