@@ -1,5 +1,6 @@
 """Which segment of the project each of theirs is: as somebody said, else by name, else by coded type. Nothing is guessed beyond."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def _match(theirs: Theirs, segments: Sequence[Mapping[str, Any]], rules: Mapping
     for key in (theirs.name.casefold(), str(theirs.number), f"{scheme}:{value}".casefold()):
         if key in rules:
             return Match(theirs, rules[key], "--map")
-    by_name = [int(s["value"]) for s in segments if theirs.name and str(s["name"]).casefold() == theirs.name.casefold()]
+    by_name = [int(s["value"]) for s in segments if theirs.name and s["name"] == _as_named_here(theirs.name)]
     by_code = [int(s["value"]) for s in segments if value and _same_code(theirs.code, s["type"])]
     if len(by_name) == 1 and len(by_code) == 1 and by_name != by_code:
         return Match(theirs, None, "its name and its code are of two segments")
@@ -119,6 +120,11 @@ def _match(theirs: Theirs, segments: Sequence[Mapping[str, Any]], rules: Mapping
     if len(by_code) == 1:
         return Match(theirs, by_code[0], "code")
     return Match(theirs, None, "no segment of this name or code")
+
+
+def _as_named_here(name: str) -> str:
+    """Write a name as a project writes them: "Left_Lung" is left-lung."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
 
 
 def _same_code(code: tuple[str, str], ours: Mapping[str, Any]) -> bool:

@@ -70,14 +70,20 @@ def read_seg(
     grid = _Grid(affine_of(case), tolerance_mm, array)
     shared = ds.SharedFunctionalGroupsSequence[0] if ds.get("SharedFunctionalGroupsSequence") else pydicom.Dataset()
     label_map = ds.SOPClassUID == LABEL_MAP_SEGMENTATION_STORAGE
+    padding, padded = ds.get("PixelPaddingValue"), 0
+    if padding in values:
+        padding = None
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         if label_map:
-            painted = _translated(frame, values, ds.get("PixelPaddingValue"), array.dtype)
+            painted = _translated(frame, values, padding, array.dtype)
+            padded += int((frame == padding).sum()) if padding else 0
         else:
             number = int(_macro(group, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
             painted = np.where(frame >= least, values[_known_number(number, values)], 0).astype(array.dtype)
         grid.place(painted, _frame_affine(group, shared))
     notes += grid.notes
+    if padded:
+        notes.append(f"{padded} voxels are padding ({padding}), which nobody looked at: taken as background")
     return Volume(array, affine_of(case))
 
 
@@ -190,7 +196,7 @@ def _translated(frame: np.ndarray, values: dict[int, int], padding: int | None, 
     """Turn segment numbers into values; 0 and the padding value (voxels nobody looked at) become background."""
     table = np.zeros(int(frame.max(initial=0)) + 1, dtype=dtype)
     for number in np.unique(frame):
-        if number and (number != padding or number in values):
+        if number and number != padding:
             table[number] = values[_known_number(int(number), values)]
     return table[frame]
 
