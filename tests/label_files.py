@@ -1,8 +1,10 @@
 """Label files as other programs write them, and the images they were made on."""
 
+import gzip
 import io
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -11,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from radloop.imaging import lps_from_ras
+from radloop.imaging import Volume, lps_from_ras
 
 
 def ct_slices(shape: Sequence[int], affine: np.ndarray, series: str, sop_uids: Sequence[str], **changes: Any) -> list:
@@ -88,3 +90,31 @@ def structure_set(
 
 def nifti(array: np.ndarray, affine_lps: np.ndarray) -> nibabel.Nifti1Image:
     return nibabel.Nifti1Image(array, lps_from_ras(affine_lps))
+
+
+def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read one of the NRRD masks beside the SEG: int16, gzip, LPS."""
+    header, _, body = path.read_bytes().partition(b"\n\n")
+    fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
+    affine = np.eye(4)
+    for axis, direction in enumerate(fields["space directions"].split()):
+        affine[:3, axis] = [float(x) for x in direction.strip("()").split(",")]
+    affine[:3, 3] = [float(x) for x in fields["space origin"].strip("()").split(",")]
+    shape = [int(n) for n in fields["sizes"].split()]
+    return np.frombuffer(gzip.decompress(body), "<i2").reshape(shape, order="F"), affine
+
+
+def table(folder: Path, *rows: str) -> Path:
+    path = folder / "ids.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def placed(label: np.ndarray, affine_lps: np.ndarray, image: Volume) -> np.ndarray:
+    """Return a label in the geometry of an image by asking of each labelled voxel where in the patient it lies."""
+    found = np.zeros(image.array.shape, label.dtype)
+    at = np.argwhere(label)
+    points = affine_lps[:3, :3] @ at.T + affine_lps[:3, 3:]
+    i, j, k = np.round(np.linalg.solve(image.affine_lps[:3, :3], points - image.affine_lps[:3, 3:])).astype(int)
+    found[i, j, k] = label[tuple(at.T)]
+    return found

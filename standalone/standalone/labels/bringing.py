@@ -167,8 +167,8 @@ class Bringing:
         case = cases[0]
         line.case_id, line.split = case["case_id"], case["split"]
         line.phase = case["phase"] if case["phase_count"] > 1 else None
-        first = self._file_of_case.setdefault(line.case_id, line.label.shown)
-        if first != line.label.shown:
+        first = self._file_of_case.get(line.case_id)
+        if first is not None:
             line.why = (
                 f"another file here is of the same case: {first}; put their segments into one, or bring one of them"
             )
@@ -203,6 +203,7 @@ class Bringing:
         line.voxels = {names[s["value"]]: s["voxels"] for s in answer["segments"] if s["voxels"]}
         line.notes += answer["notes"]
         line.others, line.label_version_id = answer["others"], answer["label_version_id"]
+        self._file_of_case[line.case_id] = line.label.shown
         line.state = State.THERE if answer["already"] else State.TAKE
 
 

@@ -279,7 +279,7 @@ def _written(parsed: Parsed, mask: Dataset) -> bytes:
     mask.SOPClassUID = parsed.sop_class_uid
     mask.SOPInstanceUID = pydicom.uid.generate_uid(prefix=None)
     mask.file_meta = FileMetaDataset()
-    mask.file_meta.TransferSyntaxUID = parsed.transfer_syntax_uid
+    mask.file_meta.TransferSyntaxUID = pydicom.uid.UID(parsed.transfer_syntax_uid)
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, mask, enforce_file_format=True)
     return buffer.getvalue()

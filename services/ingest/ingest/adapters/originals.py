@@ -72,6 +72,8 @@ class Originals:
 
     def by_ids(self, keys: KeyRing, project_id: str, rows: list[OriginalIds]) -> list[Found]:
         """Return what each line of a table means."""
+        if not rows:
+            return []
         with self._database.begin(read_only=True) as connection:
             accessions = (
                 _accessions(connection, project_id, self._vault) if any(r.accession_number for r in rows) else {}

@@ -25,7 +25,10 @@ from radloop.references import SegmentStatus
 
 _HEADER_BYTES = 2**20
 _WIDEST_VOXEL_BYTES = 8
-_LARGEST_DICOM_BYTES = 2**31
+_DICOM_HEADER_BYTES = 2**28
+"""Contours, and the functional groups of many frames."""
+_DICOM_VOXEL_BYTES = 64
+"""As many fractional segments of one byte, or binary ones of one bit eight times over."""
 _DICOM = ("dicom-seg", "rtstruct")
 
 MEDIA_TYPES = {"nifti": "application/x-nifti", "raw": "application/octet-stream", "dicom-seg": "application/dicom"}
@@ -74,7 +77,7 @@ def read_foreign_label(form: LabelForm, case: Case, project: Project) -> Foreign
     check_terms(form.terms, project)
     notes: list[str] = []
     if form.format in _DICOM:
-        data = unpacked(form.label, _LARGEST_DICOM_BYTES)
+        data = unpacked(form.label, math.prod(case.shape) * _DICOM_VOXEL_BYTES + _DICOM_HEADER_BYTES)
         if form.format == "rtstruct":
             volume = read_rtstruct(data, case, project, form.terms, notes)
         else:

@@ -82,7 +82,7 @@ def _turned(
     signs = [int(steps[axis, axes[axis]]) for axis in range(3)]
     turned = array.transpose(axes)
     first = [int(start[n]) if signs[n] > 0 else int(start[n]) - turned.shape[n] + 1 for n in range(3)]
-    flipped = [n for n in range(3) if signs[n] < 0]
+    flipped = tuple(n for n in range(3) if signs[n] < 0)
     if axes != [0, 1, 2]:
         notes.append("its axes are stored in another order: put in order, exactly")
     if flipped:

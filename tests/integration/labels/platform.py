@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ def segment(value: int, name: str, code: str) -> dict[str, Any]:
 
 
 def project(modality: str, segments: Sequence[Mapping[str, Any]], *, overlapping: bool = False) -> dict[str, Any]:
-    example = json.loads((Path(__file__).parents[2] / "docs/examples/project.json").read_text())
+    example = json.loads((Path(__file__).parents[3] / "docs/examples/project.json").read_text())
     return example | {
         "segments": list(segments),
         "overlapping_segments": overlapping,
@@ -160,3 +160,15 @@ def platform(folder: Path) -> Iterator[Site]:
             client.close()
         for process in processes:
             process.kill()
+
+
+def assert_nothing_named(site: Site, originals: Iterable[str]) -> None:
+    """Search all that the platform wrote (logs, events, databases, objects) for texts of the originals."""
+    wanted = [text.encode() for text in originals if text]
+    files = [file for file in site.layout.folder.rglob("*") if file.is_file()]
+    for file in files:
+        data = file.read_bytes()
+        assert [text for text in wanted if text in data] == [], file.name
+    # What is written of it is there to be searched.
+    assert any(b"label-submitted" in file.read_bytes() for file in files if file.name.startswith("events.db"))
+    assert any(b"match" in file.read_bytes() or b"resolve" in file.read_bytes() for file in files)
