@@ -159,10 +159,7 @@ class Bringing:
             line.why = _WHY.get(found["why"], found["why"]) + refused
             return False
         if len(cases) > 1:
-            phases = sorted(case["phase"] for case in cases)
-            line.why = (
-                f"{len(cases)} cases are meant, of phases {', '.join(map(str, phases))}: name one, in a table by phase"
-            )
+            line.why = _several(cases, line.label.kind)
             return False
         case = cases[0]
         line.case_id, line.split = case["case_id"], case["split"]
@@ -205,6 +202,13 @@ class Bringing:
         line.others, line.label_version_id = answer["others"], answer["label_version_id"]
         self._file_of_case[line.case_id] = line.label.shown
         line.state = State.THERE if answer["already"] else State.TAKE
+
+
+def _several(cases: Sequence[Mapping[str, Any]], kind: Format) -> str:
+    series = {tuple(case["series_keys"]) for case in cases}
+    of = f"{len(series)} series" if len(series) > 1 else f"phases {', '.join(str(case['phase']) for case in cases)}"
+    do = "say in the table which series or phase" if kind is Format.NIFTI else "make a file for each"
+    return f"{len(cases)} cases are meant, of {of}: {do}"
 
 
 def _mask(found: Mapping[str, Any]) -> bytes:

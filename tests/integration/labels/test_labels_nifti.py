@@ -2,8 +2,11 @@
 
 import json
 import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -217,6 +220,26 @@ def test_a_dataset_folder_is_matched_by_the_names_of_its_labels(site, free, tmp_
         mask = volume.load_mask()
         expected = placed(mask.array, mask.affine_lps, site.volume(line["case_id"]))
         assert (site.label(line["label_version_id"]) == expected).all()
+
+
+@pytest.mark.parametrize(("typed", "count"), [("y\n", 0), ("yes\n", 1)])
+def test_at_a_terminal_it_asks_and_takes_a_typed_yes_only(site, brains, tmp_path, typed, count) -> None:
+    volume = list(brains.values())[-1]
+    mask = volume.load_mask()
+    nifti(mask.array, mask.affine_lps).to_filename(tmp_path / "a.nii")
+    listed = table(tmp_path, "file,series_instance_uid", f"a.nii,{volume.series_instance_uid}")
+    terminal, program = pty.openpty()
+    command = [sys.executable, "-m", "standalone", "labels", "import", str(listed), "--project", BRAIN]
+    with subprocess.Popen(
+        command, stdin=program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | site.environment
+    ) as running:
+        os.write(terminal, typed.encode())
+        said, _ = running.communicate(timeout=60)
+    os.close(terminal)
+    os.close(program)
+    assert b"Take 1 labels? Type yes:" in said
+    (case,) = site.cases(BRAIN, volume.series_instance_uid)
+    assert len(site.labels_of(case["case_id"])) == count
 
 
 def test_no_name_and_no_original_id_is_anywhere(site, brains) -> None:

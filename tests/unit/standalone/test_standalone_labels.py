@@ -187,7 +187,7 @@ def test_rules_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
 
 # --- the platform asked -----------------------------------------------------------------------------------------------------
 
-CASE = {"case_id": "c1", "split": "train", "phase": 0, "phase_count": 1}
+CASE = {"case_id": "c1", "series_keys": ["2.25.1"], "split": "train", "phase": 0, "phase_count": 1}
 CHECK = {
     "label_version_id": "v",
     "already": False,
@@ -223,7 +223,11 @@ def test_nothing_is_taken_by_looking(folder: Path, answers: Any) -> None:
     [
         ({"cases": [], "why": "not-received"}, "nothing it refers to was received here"),
         ({"cases": [], "why": "no-case", "rejected": ["tilted"]}, r"no case of this project \(refused: tilted\)"),
-        ({"cases": [CASE, CASE | {"case_id": "c2", "phase": 1}]}, "2 cases are meant, of phases 0, 1"),
+        (
+            {"cases": [CASE, CASE | {"case_id": "c2", "phase": 1}]},
+            "2 cases are meant, of phases 0, 1: say in the table",
+        ),
+        ({"cases": [CASE, CASE | {"case_id": "c2", "series_keys": ["2.25.2"]}]}, "2 cases are meant, of 2 series"),
     ],
 )
 def test_without_one_case_there_is_no_label(folder: Path, answers: Any, row: dict, said: str) -> None:

@@ -30,18 +30,21 @@ def filled(points: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     Foley, van Dam, Feiner, Hughes: Computer Graphics, section 3.6 (scan-line fill, half-open spans).
     """
     columns, rows = int(shape[0]), int(shape[1])
-    # One more column: crossings right of the image toggle nothing.
-    toggles = np.zeros((rows, columns + 1), dtype=np.int64)
     points = np.round(points, _DIGITS)
-    for (i0, j0), (i1, j1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if j0 == j1:
-            continue
-        (low_i, low_j), (high_i, high_j) = ((i0, j0), (i1, j1)) if j0 < j1 else ((i1, j1), (i0, j0))
-        first, last = max(0, int(np.ceil(low_j))), min(rows, int(np.ceil(high_j)))
-        crossed = np.arange(first, last)
-        if not crossed.size:
-            continue
-        at = low_i + (crossed - low_j) * (high_i - low_i) / (high_j - low_j)
-        toggles[crossed, np.clip(np.ceil(at), 0, columns).astype(int)] += 1
-    inside: np.ndarray = np.cumsum(toggles[:, :columns], axis=1) % 2 == 1
+    ends = np.roll(points, -1, axis=0)
+    upward = (points[:, 1] < ends[:, 1])[:, None]
+    low, high = np.where(upward, points, ends), np.where(upward, ends, points)
+    # Rows whose centres an edge crosses; its high end is not its own. A level edge crosses none.
+    first = np.clip(np.ceil(low[:, 1]), 0, rows).astype(int)
+    count = np.maximum(np.clip(np.ceil(high[:, 1]), 0, rows).astype(int) - first, 0)
+    edge = np.repeat(np.arange(len(points)), count)
+    row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    rise = high[edge, 1] - low[edge, 1]
+    at = low[edge, 0] + (row - low[edge, 1]) * (high[edge, 0] - low[edge, 0]) / rise
+    # One more column: crossings right of the image toggle nothing.
+    column = np.clip(np.ceil(at), 0, columns).astype(int)
+    toggles = np.zeros((rows, columns + 1), dtype=np.uint8)
+    np.add.at(toggles, (row, column), 1)
+    # Sums are right modulo 2 even where they pass 255.
+    inside: np.ndarray = (np.cumsum(toggles[:, :columns], axis=1, dtype=np.uint8) & 1).astype(bool)
     return inside.T

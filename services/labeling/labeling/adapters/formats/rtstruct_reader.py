@@ -6,7 +6,7 @@ is a hole. Nothing is interpolated between slices, and no contour is moved to a 
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pydicom
@@ -25,6 +25,7 @@ PLANE_TOLERANCE_MM = 0.1
 """How far a contour's points may lie from the plane of a slice: planning systems write a tenth of a millimetre."""
 
 _AREAS = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_OTHERS = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 _OUTSIDE_VOXELS = 1.0
 """How far a contour may reach beyond the image: an outline of the whole body runs along its edge."""
 
@@ -85,10 +86,17 @@ def _region(item: pydicom.Dataset, number: int, case: Case, notes: list[str]) ->
     """Return bool, shape ``(I, J, K)``: the voxels of one region of interest."""
     region = np.zeros(case.shape, dtype=bool)
     by_slice = _by_slice(item, number, case)
+    with_holes = 0
     for k, contours in by_slice.items():
+        covered = np.zeros(case.shape[:2], dtype=bool)
+        holes = False
         for contour in contours:
-            region[:, :, k] ^= filled(contour, case.shape[:2])
-    _note(region, by_slice, number, notes)
+            inside = filled(contour, case.shape[:2])
+            holes = holes or bool((covered & inside).any())
+            covered |= inside
+            region[:, :, k] ^= inside
+        with_holes += holes
+    _note(list(by_slice), with_holes, number, notes)
     return region
 
 
@@ -102,7 +110,7 @@ def _by_slice(item: pydicom.Dataset, number: int, case: Case) -> dict[int, list[
             raise Invalid(
                 "label-values",
                 expected=f"closed planar contours of ROI {number}",
-                got=kind or "none that there is",
+                got=kind if kind in _OTHERS else "none that there is",
                 do="leave this region out: lines and points are no area",
             )
         places = to_index[:3, :3] @ _points(contour, number).T + to_index[:3, 3:]
@@ -151,27 +159,18 @@ def _slice_of(places: np.ndarray, number: int, case: Case) -> int:
     return k
 
 
-def _note(region: np.ndarray, by_slice: Mapping[int, Sequence[np.ndarray]], number: int, notes: list[str]) -> None:
-    if not by_slice:
+def _note(slices: Sequence[int], with_holes: int, number: int, notes: list[str]) -> None:
+    if not slices:
         notes.append(f"ROI {number} has no contours: an empty segment")
         return
-    slices = list(by_slice)
     if gaps := slices[-1] - slices[0] + 1 - len(slices):
         notes.append(
             f"ROI {number} has no contour on {gaps} slices between its first and its last: nothing is put there"
         )
-    if holes := sum(1 for contours in by_slice.values() if len(contours) > 1 and _within(contours, region.shape[:2])):
-        notes.append(f"ROI {number} has contours within others on {holes} slices: what two of them cover is a hole")
-
-
-def _within(contours: Sequence[np.ndarray], shape: tuple[int, ...]) -> bool:
-    covered = np.zeros(shape, dtype=bool)
-    for contour in contours:
-        inside = filled(contour, shape)
-        if (covered & inside).any():
-            return True
-        covered |= inside
-    return False
+    if with_holes:
+        notes.append(
+            f"ROI {number} has contours within others on {with_holes} slices: what two of them cover is a hole"
+        )
 
 
 def _paint(region: np.ndarray, value: int, array: np.ndarray) -> None:
