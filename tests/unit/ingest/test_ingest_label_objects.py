@@ -166,3 +166,26 @@ def test_frames_named_once_whole_are_meant_whole(source) -> None:
     assert read_label_object(saved(ds)).references.frames[uid] == {1, 4, 7}
     series.ContourImageSequence = [first, third, second]
     assert read_label_object(saved(ds)).references.frames[uid] == set()
+
+
+def test_a_sequence_that_is_none_is_refused_rather_than_left_out(structures) -> None:
+    data = saved(structures).replace(b"\x06\x30\x39\x00SQ", b"\x06\x30\x39\x00OB")
+    with pytest.raises(Invalid, match="a sequence that is none"):
+        read_label_object(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_are_refused_or_read_and_nothing_else(structures, seg, seed) -> None:
+    random = np.random.default_rng(seed)
+    small = pydicom.dcmread(DATA / "dicom_seg" / "sparse-labelmap-ppv5.dcm")
+    for data in (saved(structures), saved(small)):
+        refused = 0
+        for _ in range(150):
+            damaged = bytearray(data)
+            for place in random.integers(132, len(data), random.integers(1, 6)):
+                damaged[place] = random.integers(256)
+            try:
+                read_label_object(bytes(damaged))
+            except Invalid:
+                refused += 1
+        assert 0 < refused < 150

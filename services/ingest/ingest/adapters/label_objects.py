@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRBigEndian
 from ingest.adapters.parsing import Parsed, is_compressed, parse
 from ingest.adapters.values import text_of, values_of, whole_of
 from ingest.domain.reasons import Refused
-from radloop.errors import Invalid
+from radloop.errors import Invalid, RadloopError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -128,13 +128,20 @@ def read_label_object(data: bytes) -> LabelObject:
         return LabelObject("seg", kind, _segments(parsed.ds), references, _written(parsed, _frames(parsed, kind)))
     except Refused as refused:
         raise Invalid("label-unreadable", expected="a whole DICOM file", got=refused.detail) from refused
-    except (AttributeError, KeyError, TypeError, ValueError, EOFError) as error:  # pydicom, for damaged nested bytes
+    except RadloopError:
+        raise
+    except Exception as error:  # pydicom raises many kinds for damaged nested bytes
         raise Invalid("label-unreadable", expected="a whole DICOM file", got="nested data that are damaged") from error
 
 
 def _items(ds: Dataset, tag: int) -> list[Dataset]:
+    """Return the items of a sequence; one that is there and is none would leave out a part of the label unsaid."""
     element = ds.get(tag)
-    return list(element.value or ()) if element is not None and element.VR == "SQ" else []
+    if element is None:
+        return []
+    if element.VR != "SQ":
+        raise Invalid("label-unreadable", expected="a whole DICOM file", got="a sequence that is none")
+    return list(element.value or ())
 
 
 def _code(ds: Dataset, tag: int) -> dict[str, str]:
@@ -190,9 +197,8 @@ def _nested(ds: Dataset, tag: Any) -> list[Dataset]:
     if tag.is_private:
         return []
     element = ds.get_item(tag)
-    if element.VR in ("SQ", "UN", None) or not isinstance(element, RawDataElement):
-        return _items(ds, tag)
-    return []
+    may_be = element.VR in ("SQ", "UN", None)
+    return _items(ds, tag) if may_be and ds[tag].VR == "SQ" else []
 
 
 def _frames(parsed: Parsed, kind: str) -> Dataset:

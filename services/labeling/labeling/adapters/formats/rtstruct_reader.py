@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from labeling.adapters.formats.damage import unreadable_where_damaged
 from labeling.domain.labels import affine_of, mask_dtype
 from labeling.domain.model import Case, Project
 from labeling.domain.polygons import filled
@@ -55,7 +56,11 @@ def read_rtstruct(data: bytes, case: Case, project: Project, terms: Terms, notes
         ``label-unreadable``, ``segment-unknown``, ``label-values`` (contours that are no areas), ``label-geometry`` (contours
         that lie on no slice, or outside the image), ``label-overlap`` where the project's segments may not.
     """
-    ds = _parsed(data)
+    with unreadable_where_damaged("an RT structure set"):
+        return _read(_parsed(data), case, project, terms, notes)
+
+
+def _read(ds: pydicom.Dataset, case: Case, project: Project, terms: Terms, notes: list[str]) -> Volume:
     named = terms.values or {}
     numbers = {int(item.ROINumber) for item in ds.get("StructureSetROISequence", [])}
     numbers |= {int(item.ReferencedROINumber) for item in ds.get("ROIContourSequence", [])}

@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from labeling.adapters.formats.damage import unreadable_where_damaged
 from labeling.domain.labels import TOLERANCE_MM, affine_of, mask_dtype
 from labeling.domain.messages import Segment
 from labeling.domain.model import Case, Project
@@ -59,8 +60,13 @@ def read_seg(
         ``label-unreadable``, ``label-values`` (fractional, and no threshold said), ``label-geometry``, ``segment-unknown``;
         ``label-overlap`` where the project's segments may not.
     """
-    terms, notes = terms or Terms(), [] if notes is None else notes
-    ds = _parsed(data)
+    with unreadable_where_damaged("a DICOM SEG file"):
+        return _read(_parsed(data), case, project, terms or Terms(), tolerance_mm, [] if notes is None else notes)
+
+
+def _read(
+    ds: pydicom.Dataset, case: Case, project: Project, terms: Terms, tolerance_mm: float, notes: list[str]
+) -> Volume:
     least = _least(ds, terms, notes)
     values = _values_by_number(ds, project) if terms.values is None else _named_values(ds, terms.values)
     frames = _frames(ds)
