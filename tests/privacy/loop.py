@@ -15,6 +15,7 @@ from standalone.client import Client
 from standalone.demo.project import project_of
 from standalone.demo.state import Choices
 from standalone.layout import Layout, Platform
+from tests.label_files import saved, structure_set
 from tests.privacy import bundles, reading
 from tests.privacy.asking import Asker
 from tests.privacy.canaries import WORDS, Canaries
@@ -221,6 +222,26 @@ class SiteLoop:
             )
             _tolerate(lambda form=form, files=files: self._operator.post(path, form, files=files))
         self._operator.get_bytes(f"/labeling/v1/labels/{label}", format="dicom-seg")
+        self._match_labels()
+
+    def _match_labels(self) -> None:
+        """Ask whose a structure set is that names somebody, and whose labels of a table are."""
+        say, first = self._canaries.text, self._validated[0]
+        structures = structure_set(self._validated, {1: (say("name of a region"), [])})
+        structures.PatientID, structures.PatientComments = first.PatientID, say("comment in a structure set")
+        structures.StructureSetName, structures.OperatorsName = say("name of a structure set"), say("operator")
+        files = {"file": (say("file name of a structure set"), saved(structures))}
+        found = self._operator.post("/ingest/v1/labels/match", {}, files=files, params={"project_id": PROJECT})
+        assert found["cases"]
+        rows = [
+            {"patient_id": first.PatientID, "issuer": first.IssuerOfPatientID},
+            {
+                "accession_number": say("accession number asked"),
+                "study_instance_uid": self._canaries.uid("study asked"),
+            },
+        ]
+        answer = self._operator.post("/ingest/v1/cases/resolve", {"project_id": PROJECT, "rows": rows})["rows"]
+        assert answer[0]["cases"] and not answer[1]["cases"]
 
     def _review(self, reviewer: Client) -> None:
         """Send back with a comment what waits for a reviewer, and approve it then; the rest decides itself."""

@@ -13,11 +13,13 @@ from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
 from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
+from ingest.adapters.http_labels import make_labels_router
 from ingest.adapters.http_operator import make_operator_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
 from ingest.adapters.http_store import make_store_router
 from ingest.adapters.listings import Listings
+from ingest.adapters.originals import Originals
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
@@ -111,10 +113,12 @@ def build(settings: IngestSettings) -> Service:
         quiet_s=settings.quiet_s,
         broken_quiet_s=settings.broken_quiet_s,
     )
+    originals = Originals(database, vault, objects)
     router = make_router(
         dispatch=dispatch,
         unit_of_work=unit_of_work,
         queries=Queries(database),
+        originals=originals,
         receiver=receiver,
         objects=objects,
         site_key=site_key,
@@ -139,6 +143,12 @@ def build(settings: IngestSettings) -> Service:
         routers=[
             router,
             keys_router,
+            make_labels_router(
+                unit_of_work=unit_of_work,
+                originals=originals,
+                site_key=site_key,
+                largest_upload_bytes=settings.largest_upload_bytes,
+            ),
             make_operator_router(dispatch, listings),
             make_search_router(Searches(database)),
             make_store_router(receiver, note_upload, settings.largest_upload_bytes),

@@ -1,17 +1,30 @@
 """``labels``: labels that exist already, brought in."""
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from standalone.commands.options import DEFAULT_DATA, DataOption, ProjectOption, console, print_table, the_project
+from standalone.commands.options import (
+    DEFAULT_DATA,
+    DataOption,
+    JsonOption,
+    ProjectOption,
+    console,
+    print_json,
+    print_table,
+    the_project,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from standalone.client import Client
+    from standalone.labels.bringing import Line
+    from standalone.labels.files import Format
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Labels: import those that exist already.")
 
@@ -21,142 +34,82 @@ def _group() -> None:
     """Keep ``labels import`` two words, as there will be more."""
 
 
-COLUMNS = ("series_instance_uid", "label_path")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One label to import: the series it belongs to, by its original UID, and the NIfTI file."""
-
-    series_instance_uid: str
-    label_path: Path
-
-
 @app.command("import")
 def import_labels(
-    table: Annotated[
+    path: Annotated[
         Path,
-        typer.Argument(
-            help="CSV with the columns series_instance_uid,label_path; paths count from the table's folder.",
-            exists=True,
-            dir_okay=False,
-        ),
+        typer.Argument(help="A table (CSV), a DICOM file, or a folder: of DICOM, of nnU-Net, of MSD.", exists=True),
     ],
     data: DataOption = DEFAULT_DATA,
     project: ProjectOption = "",
+    format: Annotated[
+        str, typer.Option("--format", help="seg, rtstruct, nifti, nnunet or msd; guessed from the path, if left out.")
+    ] = "",
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="CSV that says whose label each NIfTI file is.", exists=True, dir_okay=False),
+    ] = None,
+    map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="theirs=ours: their name, number or SCHEME:CODE, and the project's segment; theirs= leaves one out. "
+            "Or a file of such lines. May be given several times.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Share of the maximum from which a voxel of a fractional SEG counts."),
+    ] = None,
+    take: Annotated[bool, typer.Option("--take", help="Take what the report says can be taken.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Import NIfTI label maps for series that were sent before.
+    """Bring the labels you have: DICOM SEG, RTSTRUCT, NIfTI, nnU-Net and MSD folders.
 
-    Each label is checked against the geometry of its case, then by the same rules as a reader's; only what passes trains.
-    Importing the same file again changes nothing.
+    First a report: which case each file belongs to, which segments it has, how its geometry differs, whether it is there already.
+    Nothing is taken before you say --take, or type yes. Nothing is resampled, and no segment is dropped unsaid.
+
+    A DICOM file says itself which images it was made on. For NIfTI a table says it, by ids as they stand in your PACS:
+
+        file,patient_id              (or accession_number, study_instance_uid, series_instance_uid; phase, where there are several)
+        labels/case17.nii.gz,4711
+
+    Taking the same file again changes nothing. Each label is then checked by the same rules as a reader's; only what passes trains.
 
     Example:
 
-        radloop labels import labels.csv --project hippocampus
+        radloop labels import export/ --project liver
 
-    where labels.csv holds
+        radloop labels import export/ --project liver --map 'Leber=liver' --map 'external=' --take
 
-        series_instance_uid,label_path
-        1.2.840.113619.2.5.17,labels/case17.nii.gz
+        radloop labels import labels.csv --project liver --take
+
+        radloop labels import Task03_Liver/ --table ids.csv --take
     """
     from standalone.client import connect
+    from standalone.labels.bringing import Bringing, State
+    from standalone.labels.files import find
+    from standalone.labels.mapping import read_rules
 
-    rows = read_table(table)
+    rules, found = read_rules(map or []), find(path, _format(format), table)
     with connect(data) as client:
-        done, failed = import_rows(client, the_project(client, project), rows)
-    console().print(
-        f"{done} of {len(rows)} labels submitted. Quality control decides on each, and says what it returns:"
-    )
-    console().print(f"  radloop events tail --topic label-returned --from-start --no-follow --data {data}")
-    if failed:
-        print_table("Not imported", ["series", "why"], failed, empty="")
+        bringing = Bringing(client, the_project(client, project), rules, threshold)
+        bringing.look_up(found.labels)
+        lines = [bringing.check(label) for label in _tracked(found.labels, "checking")]
+        if not as_json:
+            _print_report(lines, found.passed_over)
+        wanted = [line for line in lines if line.state is State.TAKE]
+        if wanted and (take or (not as_json and _typed_yes(len(wanted)))):
+            for line in _tracked(wanted, "taking"):
+                bringing.take(line)
+            if not as_json:
+                _print_taken(wanted, data)
+        elif wanted and not as_json:
+            console().print(f"Nothing was taken. To take {len(wanted)}, add --take.")
+    if as_json:
+        print_json({"labels": [line.as_dict() for line in lines], "no_labels": found.passed_over})
+    if any(line.state is State.REFUSED for line in lines):
         raise typer.Exit(1)
-
-
-def read_table(table: Path) -> list[Row]:
-    """Read the table of labels.
-
-    Raises
-    ------
-    Invalid
-        It is no such table, a cell or a file is missing, or a series stands in it twice.
-    """
-    from radloop.errors import Invalid
-
-    try:
-        # Spreadsheets put a byte order mark before the first column's name.
-        lines = list(csv.reader(table.read_text(encoding="utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Invalid(
-            "label-table", expected="comma-separated UTF-8 text", got=type(error).__name__, do=f"save {table} as such"
-        ) from error
-    columns = [name.strip() for name in lines[0]] if lines else []
-    if not set(COLUMNS) <= set(columns):
-        raise Invalid(
-            "label-table",
-            expected=f"the columns {','.join(COLUMNS)}",
-            got=",".join(columns) or "an empty file",
-            do=f"mend the first line of {table}",
-        )
-    rows: dict[str, Row] = {}
-    for number, cells in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        row = _row(table, number, dict(zip(columns, cells, strict=False)))
-        if row.series_instance_uid in rows:
-            raise Invalid(
-                "label-table",
-                expected="one label for a series",
-                got=f"a second one at line {number}",
-                do=f"leave one of them in {table}",
-            )
-        rows[row.series_instance_uid] = row
-    if not rows:
-        raise Invalid("label-table", expected="a line for each label", got="none", do=f"fill {table}")
-    return list(rows.values())
-
-
-def _row(table: Path, number: int, cells: dict[str, str]) -> Row:
-    from radloop.errors import Invalid
-
-    series, path = (cells.get(name, "").strip() for name in COLUMNS)
-    if not series or not path:
-        missing = "label_path" if series else "series_instance_uid"
-        raise Invalid(
-            "label-table", expected=f"a {missing} at line {number}", got="none", do=f"mend this line of {table}"
-        )
-    if not (table.parent / path).is_file():
-        raise Invalid("label-file", expected=f"a file at line {number}", got="none", do=f"mend the path {path}")
-    return Row(series, table.parent / path)
-
-
-def import_rows(client: "Client", project_id: str, rows: Sequence[Row]) -> tuple[int, list[list[Any]]]:
-    """Import labels; return how many were submitted, and (series, reason) of those that were not."""
-    from rich.progress import track
-
-    from radloop.errors import PermanentError
-
-    failed: list[list[Any]] = []
-    done = 0
-    asked = {"project_id": project_id, "series": [row.series_instance_uid for row in rows]}
-    cases_of: dict[str, list[str]] = {}
-    for case in client.post("/ingest/v1/cases/resolve", asked)["cases"]:
-        cases_of.setdefault(case["series"], []).append(case["case_id"])
-    for row in track(rows, description="importing", console=console(error=True), transient=True):
-        cases = cases_of.get(row.series_instance_uid, [])
-        if not cases:
-            failed.append([row.series_instance_uid, "no case of this project was formed from such a series"])
-            continue
-        if len(cases) > 1:
-            why = f"{len(cases)} cases were formed from it, one for each phase; send a label to each by its case_id:"
-            failed.append([row.series_instance_uid, f"{why} POST /labeling/v1/cases/{{case_id}}/labels"])
-            continue
-        try:
-            submit(client, project_id, cases[0], row.label_path.read_bytes())
-            done += 1
-        except PermanentError as error:
-            failed.append([row.series_instance_uid, str(error)])
-    return done, failed
 
 
 def submit(client: "Client", project_id: str, case_id: str, label: bytes) -> str:
@@ -167,3 +120,60 @@ def submit(client: "Client", project_id: str, case_id: str, label: bytes) -> str
         files={"label": ("label.nii", label)},
     )
     return str(answer["label_version_id"])
+
+
+def _format(named: str) -> "Format | None":
+    from radloop.errors import Invalid
+    from standalone.labels.files import Format
+
+    if not named:
+        return None
+    if named not in list(Format):
+        raise Invalid("label-format", expected=f"one of {', '.join(Format)}", got=named)
+    return Format(named)
+
+
+def _tracked(things: "Sequence[T]", doing: str) -> "Iterable[T]":
+    from rich.progress import track
+
+    return track(things, description=doing, console=console(error=True), transient=True)
+
+
+def _typed_yes(count: int) -> bool:
+    return sys.stdin.isatty() and console().input(f"Take {count} labels? Type yes: ").strip() == "yes"
+
+
+def _print_report(lines: "Sequence[Line]", passed_over: int) -> None:
+    rows = [[line.label.shown, line.state, _case(line), _segments(line), _remarks(line)] for line in lines]
+    print_table("", ["file", "", "case", "segments", "differences, or why not"], rows, empty="")
+    counts = {state: sum(1 for line in lines if line.state == state) for state in ("take", "there", "refused")}
+    said = f"{counts['take']} can be taken, {counts['there']} are there already, {counts['refused']} are refused"
+    console().print(said + (f"; {passed_over} other files were passed over" if passed_over else "") + ".")
+
+
+def _case(line: "Line") -> str:
+    phase = "" if line.phase is None else f" phase {line.phase}"
+    return f"{line.case_id[:8]}{phase} {line.split}".strip()
+
+
+def _segments(line: "Line") -> str:
+    how = {m.ours: f"{m.theirs.name or m.theirs.number} by {m.how}" for m in line.matches}
+    told = [f"{name} {voxels}" for name, voxels in line.voxels.items()]
+    matched = "; ".join(text for ours, text in how.items() if ours)
+    missing = f"not annotated: {', '.join(line.not_annotated)}" if line.not_annotated and line.voxels else ""
+    return " | ".join(part for part in (", ".join(told), matched, missing) if part)
+
+
+def _remarks(line: "Line") -> str:
+    others = f"the case has {line.others} other label versions" if line.others else ""
+    return "; ".join(part for part in (line.why, *line.notes, others) if part)
+
+
+def _print_taken(lines: "Sequence[Line]", data: Path) -> None:
+    failed = [[line.label.shown, line.why] for line in lines if line.state != "taken"]
+    console().print(
+        f"{len(lines) - len(failed)} of {len(lines)} labels submitted. Quality control decides on each, and says what it returns:"
+    )
+    console().print(f"  radloop events tail --topic label-returned --from-start --no-follow --data {data}")
+    if failed:
+        print_table("Not taken", ["file", "why"], failed, empty="")

@@ -39,6 +39,7 @@ TABLE = {
     ("POST", "/v1/withdraw"): of_site(S, json=NOTHING),
     ("PUT", "/v1/projects/{project_id}/split"): in_project(S, L, json={"patients": []}),
     ("POST", "/v1/cases/resolve"): in_project(S, L, json={"project_id": "p", "series": []}),
+    ("POST", "/v1/labels/match"): in_project(S, L, params={"project_id": "p"}, files=FILE),
     ("GET", "/v1/cases/{case_id}"): in_project(*EVERYBODY),
     ("GET", "/v1/cases/{case_id}/volumes/{channel}"): in_project(*EVERYBODY),
     # What somebody may not see is not found, which is an answer, too.

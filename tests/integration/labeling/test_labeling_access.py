@@ -44,6 +44,7 @@ ENDPOINTS = {
     ("GET", "/v1/tasks/{task_id}/versions"): (EVERYBODY, {}),
     ("POST", "/v1/tasks/{task_id}/submit"): (READING, FORM),
     ("POST", "/v1/cases/{case_id}/labels"): (IMPORTING, FORM),
+    ("POST", "/v1/cases/{case_id}/labels/check"): (IMPORTING, FORM),
     ("POST", "/v1/cases/{case_id}/report"): (READING, {"json": {"reason": "other"}}),
     ("GET", "/v1/cases/{case_id}/history"): (EVERYBODY, {}),
     # The label is ada's: a reader is blind to it, everybody else may look.

@@ -436,3 +436,20 @@ def stored_slices(site) -> list[ObjectRef]:
     ref = event.cases[0].manifest
     manifest = json.loads(site.objects.get(ObjectRef(ref.key, ref.digest, ref.size_bytes)))
     return [ObjectRef(**item["object"]) for item in manifest["slices"]]
+
+
+def test_a_damaged_seg_is_unreadable_and_nothing_else(dicom_seg) -> None:
+    """Every byte may be another one; what pydicom raises of it would hold texts of the file."""
+    whole = (dicom_seg / "sparse-labelmap-ppv5.dcm").read_bytes()
+    expected, affine = read_nrrd(dicom_seg / "sparse_labelmap_ppv5_seg.nrrd")
+    case, random, codes = case_in(expected.shape, affine), np.random.default_rng(1), set()
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for place in random.integers(132, len(whole), random.integers(1, 6)):
+            damaged[place] = random.integers(256)
+        try:
+            read_seg(bytes(damaged), case, project_of(liver(7)))
+        except Invalid as error:
+            codes.add(error.code)
+    assert "label-unreadable" in codes
+    assert codes <= {"label-unreadable", "label-geometry", "segment-unknown", "label-values", "label-overlap"}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ingest.adapters.originals import OriginalIds, Originals
 from ingest.adapters.queries import Queries, case_summary
 from ingest.adapters.reception import Dispatch, Receiver
 from ingest.adapters.site_key import SiteKeyFile
@@ -40,11 +41,23 @@ class FolderUpload(_Body):
     folder: Path
 
 
+class OriginalRow(_Body):
+    """What a line of a table says of one case, as it stands outside. All that is said must hold; ``phase`` counts from 0."""
+
+    series_instance_uid: str = ""
+    study_instance_uid: str = ""
+    accession_number: str = ""
+    patient_id: str = ""
+    issuer: str = ""
+    phase: int | None = Field(default=None, ge=0)
+
+
 class SeriesToResolve(_Body):
-    """Original Series Instance UIDs, as they stand outside."""
+    """Original Series Instance UIDs, as they stand outside, or lines of a table with any original ids."""
 
     project_id: str
-    series: list[str]
+    series: list[str] = Field(default_factory=list)
+    rows: list[OriginalRow] = Field(default_factory=list, max_length=10_000)
 
 
 class PatientSplit(_Body):
@@ -74,6 +87,7 @@ def make_router(
     dispatch: Dispatch,
     unit_of_work: Callable[..., Any],
     queries: Queries,
+    originals: Originals,
     receiver: Receiver,
     objects: Objects,
     site_key: SiteKeyFile,
@@ -210,7 +224,7 @@ def make_router(
 
     @router.post("/cases/resolve")
     def resolve(body: SeriesToResolve, principal: Asking) -> dict[str, Any]:
-        """Which cases were formed from series known outside by these UIDs."""
+        """Which cases were formed from series known outside by these UIDs; and of each row its cases, or why there is none."""
         asking_in(principal, body.project_id).require(body.project_id, Role.SITE_ADMIN, Role.PROJECT_LEAD)
         if project_of(body.project_id) is None:
             raise NotFound(
@@ -227,8 +241,13 @@ def make_router(
             series = original[stored.case.series_keys[0]]
             cases.append({"series": series, "study_key": stored.case.study_key} | case_summary(stored))
         known = {original[stored.case.series_keys[0]] for stored in found}
+        rows = originals.by_ids(keys, body.project_id, [OriginalIds(**row.model_dump()) for row in body.rows])
         audit(principal, "resolve", body.project_id)
-        return {"cases": cases, "unknown": [series for series in body.series if series not in known]}
+        return {
+            "cases": cases,
+            "unknown": [series for series in body.series if series not in known],
+            "rows": [row.as_dict() for row in rows],
+        }
 
     @router.get("/cases/{case_id}")
     def manifest(case_id: str, principal: Asking) -> Response:

@@ -109,7 +109,7 @@ def is_compressed(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid in ENCAPSULATED
 
 
-def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None) -> Parsed:
+def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None, *, pixels_needed: bool = True) -> Parsed:
     """Read one instance.
 
     Parameters
@@ -118,6 +118,8 @@ def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None) -> P
         A Part 10 file, or an encoded data set when ``transfer_syntax_uid`` says how it is encoded.
     transfer_syntax_uid : str, optional
         As negotiated for the presentation context.
+    pixels_needed : bool
+        False takes objects without Pixel Data as well: theirs is empty then.
 
     Raises
     ------
@@ -141,7 +143,10 @@ def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None) -> P
     if not all(uids):
         raise Refused(RejectReason.UNDECODABLE, "no study, series, instance or SOP class UID can be read")
     try:
-        pixel_data, pixel_vr = _take_pixel_data(ds, transfer_syntax_uid)
+        if pixels_needed or PIXEL_DATA in ds:
+            pixel_data, pixel_vr = _take_pixel_data(ds, transfer_syntax_uid)
+        else:
+            pixel_data, pixel_vr = b"", "OB"
     except Refused as refused:
         raise RefusedInstance(refused.reason, refused.detail, uids[0], uids[1]) from refused
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:

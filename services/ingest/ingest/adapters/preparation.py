@@ -9,6 +9,7 @@ from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of, identity_of, routing_of, searched_of, series_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
+from ingest.adapters.values import text_of
 from ingest.adapters.vault import Vault
 from ingest.domain.deidentification import Profile
 from ingest.domain.keys import Chosen, KeyRing, Names
@@ -57,7 +58,7 @@ class Preparation:
         vault: Vault,
     ) -> None:
         self._keys, self._unit_of_work, self._profile, self._vault = keys, unit_of_work, profile, vault
-        self._lately_sealed: dict[tuple[int | str, ...], str] = {}
+        self._lately_sealed: dict[tuple[Any, ...], str] = {}
 
     def prepare(self, data: bytes | memoryview, transfer_syntax_uid: str | None, called_ae_title: str) -> Prepared:
         """Return the instance as it will be stored.
@@ -93,7 +94,10 @@ class Preparation:
         # Before anything is sealed: a newer one that comes in between is put right by whoever seals anew.
         vault_version = keys.current
         sealed_identity = self._sealed(
-            study_instance_uid=parsed.study_instance_uid, patient_id=identity.patient_id, issuer=identity.issuer
+            study_instance_uid=parsed.study_instance_uid,
+            patient_id=identity.patient_id,
+            issuer=identity.issuer,
+            accession_number=text_of(parsed.ds, 0x00080050),
         )
         sealed_routing = self._sealed(
             called_ae_title=routing.called_ae_title,
@@ -123,7 +127,7 @@ class Preparation:
 
     def _sealed(self, **fields: str) -> str:
         """Seal what every instance of a study or series has alike, once for all that come one after the other."""
-        asked = (self._keys().current, *fields.values())
+        asked = (self._keys().current, *fields.items())
         found = self._lately_sealed.get(asked)
         if found is None:
             found = self._vault.seal_fields(fields)

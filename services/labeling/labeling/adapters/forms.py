@@ -13,6 +13,7 @@ from fastapi import Request
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from labeling.domain.translation import Terms
 from radloop.errors import Invalid
 from radloop.references import SegmentState, SegmentStatus
 
@@ -20,6 +21,9 @@ _MARGIN_BYTES = 64 * 1024
 """Room for the other fields and the boundaries around the file."""
 
 FORMATS = ("nifti", "raw", "dicom-seg")
+"""Up and down."""
+
+UP_ONLY = ("rtstruct",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class LabelForm:
     segments: tuple[SegmentStatus, ...]
     started_from_model: bool
     active_time_s: float
+    terms: Terms = Terms()
 
 
 class _InMemoryParser(MultiPartParser):
@@ -99,8 +104,8 @@ def _unreadable() -> Invalid:
 
 def _parsed(data: bytes, fields: dict[str, str]) -> LabelForm:
     label_format = fields.get("format", "nifti")
-    if label_format not in FORMATS:
-        raise Invalid("format-unknown", expected=f"one of {', '.join(FORMATS)}", got="another format")
+    if label_format not in (*FORMATS, *UP_ONLY):
+        raise Invalid("format-unknown", expected=f"one of {', '.join((*FORMATS, *UP_ONLY))}", got="another format")
     return LabelForm(
         label=data,
         format=label_format,
@@ -110,7 +115,29 @@ def _parsed(data: bytes, fields: dict[str, str]) -> LabelForm:
         segments=_segments(fields.get("segments", "")),
         started_from_model=_flag(fields.get("started_from_model", "false")),
         active_time_s=_seconds(fields.get("active_time_s", "0")),
+        terms=Terms(_values(fields.get("values", "")), _threshold(fields.get("threshold", ""))),
     )
+
+
+def _values(text: str) -> dict[int, int] | None:
+    if not text:
+        return None
+    try:
+        listed: dict[str, Any] = json.loads(text)
+        return {int(theirs): int(ours) for theirs, ours in listed.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Invalid(
+            "values-unreadable",
+            expected='JSON {"their value": value of the project, or 0 to leave it out, ...}',
+            got="something else",
+        ) from error
+
+
+def _threshold(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise Invalid("threshold-invalid", expected="a share above 0, up to 1", got="something else") from error
 
 
 def _segments(text: str) -> tuple[SegmentStatus, ...]:
@@ -142,6 +169,20 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+IMPORT_FIELDS: dict[str, dict[str, Any]] = {
+    "values": {
+        "type": "string",
+        "description": 'JSON {"1": 2, "5": 0}: the project\'s value for each of theirs (voxel value, segment or ROI number), 0 to '
+        "leave one out. What is in the file and not named is refused.",
+    },
+    "threshold": {
+        "type": "number",
+        "description": "Share of the maximum from which a voxel of a fractional SEG counts.",
+    },
+}
+"""What may be said of a label made elsewhere."""
+
+
 def form_schema(required: tuple[str, ...], optional: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the OpenAPI description of a label form."""
     text = {"type": "string"}
@@ -150,9 +191,9 @@ def form_schema(required: tuple[str, ...], optional: dict[str, dict[str, Any]]) 
         "label": {
             "type": "string",
             "format": "binary",
-            "description": "The mask; gzip allowed for nifti and raw.",
+            "description": "The mask; gzip allowed.",
         },
-        "format": {"type": "string", "enum": list(FORMATS), "default": "nifti"},
+        "format": {"type": "string", "enum": [*FORMATS, *UP_ONLY], "default": "nifti"},
         "geometry": text
         | {
             "description": 'For raw: JSON {"shape": [i, j, k], "affine_lps": [16 numbers], "dtype": "uint8|uint32"}, row-major, '

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from labeling.adapters import (
     http_drafts,
     http_images,
+    http_imports,
     http_labels,
     http_operations,
     http_tasks,
@@ -91,6 +92,15 @@ def router(api: Api) -> APIRouter:
             )
         return InstructionsView(project_id=project_id, project_version=wanted, instructions=text)
 
-    for part in (http_tasks, http_worklist, http_images, http_drafts, http_operations, http_versions, http_labels):
+    for part in (
+        http_tasks,
+        http_worklist,
+        http_images,
+        http_drafts,
+        http_operations,
+        http_versions,
+        http_labels,
+        http_imports,
+    ):
         routes.include_router(part.router(api))
     return routes

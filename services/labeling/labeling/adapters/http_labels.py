@@ -1,4 +1,4 @@
-"""Labels up and down, reports, history: submit, import, download."""
+"""Labels up and down, reports, history: submit, download. Those made elsewhere are imported in `http_imports`."""
 
 from typing import Annotated
 
@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field
 
 from labeling.adapters.access import (
     EVERYBODY,
-    IMPORTERS,
     READERS,
     check_label_visible,
     member,
@@ -18,12 +17,12 @@ from labeling.adapters.access import (
 from labeling.adapters.api import Api
 from labeling.adapters.formats.compression import packed
 from labeling.adapters.formats.raw import raw_headers
-from labeling.adapters.forms import FORMATS, LabelForm, form_schema, label_form
+from labeling.adapters.forms import FORMATS, LabelForm, label_form
 from labeling.adapters.label_store import READER_FORM, LabelMade, label_id, label_made, made, stored
 from labeling.adapters.masks import MEDIA_TYPES, read_label, write_label
 from labeling.adapters.views import HistoryView, entry_view, label_view
 from labeling.domain.labels import mask_dtype
-from labeling.domain.messages import ImportLabel, ReportCase, SubmitLabel
+from labeling.domain.messages import ReportCase, SubmitLabel
 from labeling.domain.model import identity
 from labeling.domain.states import TaskState
 from labeling.domain.vocabulary import ReportReason
@@ -77,33 +76,6 @@ def router(api: Api) -> APIRouter:
                     project_version=project.version,
                     started_from_model=form.started_from_model,
                     active_time_s=form.active_time_s,
-                )
-            )
-        return label_made(api, label_version_id)
-
-    @routes.post(
-        "/cases/{case_id}/labels",
-        openapi_extra=form_schema(("project_id",), {}),
-    )
-    def import_label(principal: Who, case_id: str, form: Annotated[LabelForm, Depends(form_of)]) -> LabelMade:
-        """Import a label made elsewhere. The same label of the same case again returns the same label version."""
-        with api.unit_of_work(read_only=True) as uow:
-            person = member(principal, form.project_id, uow, *IMPORTERS)
-            case, project = case_of(case_id, uow), project_of(form.project_id, uow)
-            if case.project_id != form.project_id:
-                raise NotFound("case-unknown", expected="a case of the project", got="one of another project")
-        mask, segments = read_label(form, case, project)
-        label_version_id = label_id(mask, segments, "import", case_id)
-        if not made(api, label_version_id):
-            api.dispatcher.dispatch(
-                ImportLabel(
-                    label_version_id=label_version_id,
-                    case_id=case_id,
-                    project_id=form.project_id,
-                    reader=reader_of(person, form.project_id),
-                    mask=stored(api, mask, label_version_id, case),
-                    segments=segments,
-                    project_version=project.version,
                 )
             )
         return label_made(api, label_version_id)

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pydicom
@@ -10,17 +11,25 @@ import pydicom
 from labeling.adapters import manifest
 from labeling.adapters.formats.compression import unpacked
 from labeling.adapters.formats.raw import read_raw, write_raw
+from labeling.adapters.formats.rtstruct_reader import read_rtstruct
 from labeling.adapters.formats.seg_reader import read_seg
 from labeling.adapters.forms import LabelForm
+from labeling.domain.grids import on_grid, tolerance_mm
 from labeling.domain.labels import affine_of, check_geometry, label_values, mask_dtype, segment_states
 from labeling.domain.model import Case, LabelVersion, Project
+from labeling.domain.translation import check_terms, translated
 from radloop.errors import Invalid
-from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, says_segment_bits, write_nifti
+from radloop.imaging import SEGMENT_BITS, Volume, read_nifti, says_segment_bits, voxel_counts, write_nifti
 from radloop.objects import Objects
 from radloop.references import SegmentStatus
 
 _HEADER_BYTES = 2**20
 _WIDEST_VOXEL_BYTES = 8
+_DICOM_HEADER_BYTES = 2**28
+"""Contours, and the functional groups of many frames."""
+_DICOM_VOXEL_BYTES = 64
+"""As many fractional segments of one byte, or binary ones of one bit eight times over."""
+_DICOM = ("dicom-seg", "rtstruct")
 
 MEDIA_TYPES = {"nifti": "application/x-nifti", "raw": "application/octet-stream", "dicom-seg": "application/dicom"}
 
@@ -45,6 +54,48 @@ def read_label(form: LabelForm, case: Case, project: Project) -> tuple[bytes, tu
     values = label_values(volume.array, project)
     states = segment_states(values, project, form.segments)
     return write_nifti(Volume(np.asfortranarray(values), affine_of(case))), states
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignLabel:
+    """A label made elsewhere, as it would be stored: `read_label` says how; what was different about it; voxels by value."""
+
+    mask: bytes
+    segments: tuple[SegmentStatus, ...]
+    notes: tuple[str, ...]
+    voxels: dict[int, int]
+
+
+def read_foreign_label(form: LabelForm, case: Case, project: Project) -> ForeignLabel:
+    """Check a label that was made elsewhere: as `read_label`, with its own values, and on any part of the case's voxels.
+
+    Raises
+    ------
+    Invalid
+        When it cannot be read, lies between the case's voxels or labels some outside, or has values nobody named.
+    """
+    check_terms(form.terms, project)
+    notes: list[str] = []
+    if form.format in _DICOM:
+        data = unpacked(form.label, math.prod(case.shape) * _DICOM_VOXEL_BYTES + _DICOM_HEADER_BYTES)
+        if form.format == "rtstruct":
+            volume = read_rtstruct(data, case, project, form.terms, notes)
+        else:
+            volume = read_seg(data, case, project, form.terms, tolerance_mm(case), notes)
+    else:
+        volume = _decoded(form, case, project)
+        if form.terms.values is not None and volume.array.dtype == SEGMENT_BITS:
+            raise Invalid(
+                "values-of-bits",
+                expected="no other values for segment bits: bit value-1 is the project's own",
+                got="some",
+                do="leave values out, or send a label map",
+            )
+        volume, notes = on_grid(Volume(translated(volume.array, form.terms), volume.affine_lps), case)
+    values = label_values(volume.array, project)
+    states = segment_states(values, project, form.segments)
+    mask = write_nifti(Volume(np.asfortranarray(values), affine_of(case)))
+    return ForeignLabel(mask, states, tuple(notes), voxel_counts(values))
 
 
 def write_label(
@@ -73,6 +124,13 @@ def _decoded(form: LabelForm, case: Case, project: Project) -> Volume:
     voxels = math.prod(case.shape)
     if form.format == "nifti":
         return _from_nifti(unpacked(form.label, voxels * _WIDEST_VOXEL_BYTES + _HEADER_BYTES), project)
+    if form.format == "rtstruct":
+        raise Invalid(
+            "format-unknown",
+            expected="a mask of the case",
+            got="contours",
+            do="contours are imported: POST /v1/cases/{case_id}/labels",
+        )
     if form.format == "raw":
         widest = mask_dtype(project)
         return read_raw(unpacked(form.label, voxels * widest.itemsize), form.geometry, widest)

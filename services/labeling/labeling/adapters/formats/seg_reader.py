@@ -1,4 +1,4 @@
-"""Reads DICOM SEG (binary and label map) into the geometry of a case, whoever wrote it.
+"""Reads DICOM SEG (binary, fractional and label map) into the geometry of a case, whoever wrote it.
 
 A SEG places each frame by position and orientation, in any order, over any part of the volume. Nothing is resampled: each
 voxel of a frame must be a voxel of the case.
@@ -6,15 +6,18 @@ voxel of a frame must be a voxel of the case.
 
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from labeling.adapters.formats.damage import unreadable_where_damaged
 from labeling.domain.labels import TOLERANCE_MM, affine_of, mask_dtype
 from labeling.domain.messages import Segment
 from labeling.domain.model import Case, Project
+from labeling.domain.translation import Terms, unnamed
 from radloop.errors import Invalid
 from radloop.imaging import SEGMENT_BITS, Volume, segment_bit
 
@@ -22,16 +25,29 @@ SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 
 
-def read_seg(data: bytes, case: Case, project: Project) -> Volume:
+def read_seg(
+    data: bytes,
+    case: Case,
+    project: Project,
+    terms: Terms | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
+    notes: list[str] | None = None,
+) -> Volume:
     """Read a DICOM SEG into the case's geometry.
 
     Parameters
     ----------
     data : bytes
-        A DICOM file: Segmentation Storage of type BINARY, or Label Map Segmentation Storage (PS3.3 A.51, C.8.20).
+        A DICOM file: Segmentation Storage, or Label Map Segmentation Storage (PS3.3 A.51, C.8.20).
     case : Case
     project : Project
-        Its segments are found by coded type (and name, where several share one), else by segment label.
+    terms : Terms, optional
+        With values: of each segment number. Without, segments are found by coded type (and name, where several share one), else
+        by segment label.
+    tolerance_mm : float
+        How far a voxel of a frame may lie from the case's.
+    notes : list of str, optional
+        What was different and is taken all the same is added to it.
 
     Returns
     -------
@@ -41,26 +57,67 @@ def read_seg(data: bytes, case: Case, project: Project) -> Volume:
     Raises
     ------
     Invalid
-        ``label-unreadable``, ``label-values`` (fractional), ``label-geometry``, ``segment-unknown``; ``label-overlap`` where the
-        project's segments may not.
+        ``label-unreadable``, ``label-values`` (fractional, and no threshold said), ``label-geometry``, ``segment-unknown``;
+        ``label-overlap`` where the project's segments may not.
     """
-    ds = _parsed(data)
-    values = _values_by_number(ds, project)
+    with unreadable_where_damaged("a DICOM SEG file"):
+        return _read(_parsed(data), case, project, terms or Terms(), tolerance_mm, [] if notes is None else notes)
+
+
+def _read(
+    ds: pydicom.Dataset, case: Case, project: Project, terms: Terms, tolerance_mm: float, notes: list[str]
+) -> Volume:
+    least = _least(ds, terms, notes)
+    values = _values_by_number(ds, project) if terms.values is None else _named_values(ds, terms.values)
     frames = _frames(ds)
     array = np.zeros(case.shape, dtype=mask_dtype(project))
     if project.overlapping_segments:
-        values = {number: int(segment_bit(value)) for number, value in values.items()}
-    to_index = np.linalg.inv(affine_of(case))
+        values = {number: int(segment_bit(value)) if value else 0 for number, value in values.items()}
+    grid = _Grid(affine_of(case), tolerance_mm, array)
     shared = ds.SharedFunctionalGroupsSequence[0] if ds.get("SharedFunctionalGroupsSequence") else pydicom.Dataset()
     label_map = ds.SOPClassUID == LABEL_MAP_SEGMENTATION_STORAGE
+    padding, padded = ds.get("PixelPaddingValue"), 0
+    if padding in values:
+        padding = None
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         if label_map:
-            painted = _translated(frame, values, ds.get("PixelPaddingValue"), array.dtype)
+            painted = _translated(frame, values, padding, array.dtype)
+            padded += int((frame == padding).sum()) if padding else 0
         else:
             number = int(_macro(group, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-            painted = np.where(frame != 0, values[_known_number(number, values)], 0).astype(array.dtype)
-        _place(painted, _frame_affine(group, shared), to_index, affine_of(case), array)
+            painted = np.where(frame >= least, values[_known_number(number, values)], 0).astype(array.dtype)
+        grid.place(painted, _frame_affine(group, shared))
+    notes += grid.notes
+    if padded:
+        notes.append(f"{padded} voxels are padding ({padding}), which nobody looked at: taken as background")
     return Volume(array, affine_of(case))
+
+
+def _least(ds: pydicom.Dataset, terms: Terms, notes: list[str]) -> float:
+    """Return the stored value from which a voxel is in its segment."""
+    if ds.SegmentationType != "FRACTIONAL":
+        return 1
+    if terms.threshold is None:
+        raise Invalid(
+            "label-values",
+            expected="Segmentation Type BINARY or LABELMAP, or a threshold for a fractional one",
+            got="FRACTIONAL, and no threshold",
+            do="say from which share of the maximum a voxel counts; probabilities are no label",
+        )
+    largest = int(ds.get("MaximumFractionalValue") or 255)
+    least = terms.threshold * largest
+    notes.append(f"fractional: a voxel counts from {least:g} of {largest} ({terms.threshold:g}), as was said")
+    return least
+
+
+def _named_values(ds: pydicom.Dataset, named: Mapping[int, int]) -> dict[int, int]:
+    """Return the project's value of each segment, 0 for one that is left out."""
+    numbers = {int(item.SegmentNumber) for item in ds.get("SegmentSequence", [])}
+    if ds.SOPClassUID == LABEL_MAP_SEGMENTATION_STORAGE:
+        numbers -= {0}
+    if missing := sorted(numbers - set(named)):
+        raise unnamed(missing)
+    return {number: named[number] for number in numbers}
 
 
 def _parsed(data: bytes) -> pydicom.Dataset:
@@ -76,13 +133,8 @@ def _parsed(data: bytes) -> pydicom.Dataset:
         raise Invalid(
             "label-unreadable", expected="Segmentation or Label Map Segmentation Storage", got="another object"
         )
-    if kind not in ("BINARY", "LABELMAP"):
-        raise Invalid(
-            "label-values",
-            expected="Segmentation Type BINARY or LABELMAP",
-            got=kind or "none",
-            do="make a decision for each voxel; probabilities are no label",
-        )
+    if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise Invalid("label-unreadable", expected="a Segmentation Type", got="none that there is")
     return ds
 
 
@@ -150,7 +202,7 @@ def _translated(frame: np.ndarray, values: dict[int, int], padding: int | None, 
     """Turn segment numbers into values; 0 and the padding value (voxels nobody looked at) become background."""
     table = np.zeros(int(frame.max(initial=0)) + 1, dtype=dtype)
     for number in np.unique(frame):
-        if number and (number != padding or number in values):
+        if number and number != padding:
             table[number] = values[_known_number(int(number), values)]
     return table[frame]
 
@@ -188,46 +240,80 @@ def _numbers(item: pydicom.Dataset, keyword: str, count: int) -> list[float]:
     return [float(number) for number in found]
 
 
-def _place(
-    painted: np.ndarray, frame_affine: np.ndarray, to_index: np.ndarray, affine: np.ndarray, array: np.ndarray
-) -> None:
-    """Write a frame's voxels into the case's array where they stand.
+class _Grid:
+    """The case's voxels, while frames are written into them.
 
-    ``painted`` has shape (rows, columns); ``array`` (I, J, K), of the same type, is changed. Segment bits are added to those
-    that are there; a label map takes one segment for each voxel.
+    Segment bits are added to those that are there; a label map takes one segment for each voxel.
+
+    Parameters
+    ----------
+    affine : numpy.ndarray
+        Of the case, shape ``(4, 4)``, LPS, mm.
+    tolerance_mm : float
+    array : numpy.ndarray
+        Shape ``(I, J, K)``, is changed.
     """
-    last_row, last_column = (n - 1 for n in painted.shape)
-    corners = np.array([[c, r, 1] for c in (0, last_column) for r in (0, last_row)], dtype=np.float64).T
-    indices = to_index @ frame_affine @ corners
-    off_grid_mm = np.linalg.norm((affine @ (np.round(indices) - indices))[:3], axis=0).max()
-    steps = np.round(to_index @ frame_affine)[:3, :2]
-    if not off_grid_mm <= TOLERANCE_MM or (np.abs(steps).sum(axis=0) != 1).any():
-        raise Invalid(
-            "label-geometry",
-            expected=f"frames whose voxels are the case's voxels, within {TOLERANCE_MM} mm",
-            got="a frame between them, or of another spacing or orientation",
-            do="make the SEG on the series of this case; nothing is resampled",
-        )
-    rows, columns = np.nonzero(painted)
-    start = np.round(to_index @ frame_affine[:, 2])[:3].astype(int)
-    places = start[:, None] + steps.astype(int) @ np.vstack([columns, rows])
-    if ((places < 0) | (places >= np.array(array.shape)[:, None])).any():
-        raise Invalid(
-            "label-geometry",
-            expected="labelled voxels inside the case's volume",
-            got="some outside of it",
-            do="check that the SEG belongs to this case",
-        )
-    i, j, k = places
-    new = painted[rows, columns]
-    if array.dtype == SEGMENT_BITS:
-        array[i, j, k] |= new
-        return
-    if ((array[i, j, k] != 0) & (array[i, j, k] != new)).any():
-        raise Invalid(
-            "label-overlap",
-            expected="one segment for each voxel",
-            got="voxels that are in two segments",
-            do="decide which segment they are; the project has no overlapping segments",
-        )
-    array[i, j, k] = new
+
+    def __init__(self, affine: np.ndarray, tolerance_mm: float, array: np.ndarray) -> None:
+        self._affine, self._to_index, self._tolerance_mm = affine, np.linalg.inv(affine), tolerance_mm
+        self._array = array
+        self._off_mm, self._turned = 0.0, False
+
+    @property
+    def notes(self) -> list[str]:
+        """What was different about the frames."""
+        notes = []
+        if self._off_mm > TOLERANCE_MM:
+            notes.append(f"voxels lie up to {self._off_mm:.2g} mm from the image's: taken as the same")
+        if self._turned:
+            notes.append("frames are stored in other directions than the image's slices: turned, exactly")
+        return notes
+
+    def place(self, painted: np.ndarray, frame_affine: np.ndarray) -> None:
+        """Write a frame of shape (rows, columns), of the array's type; ``frame_affine`` of shape ``(4, 3)`` says where it lies."""
+        start, steps = self._place_of(frame_affine, painted.shape)
+        rows, columns = np.nonzero(painted)
+        places = start[:, None] + steps @ np.vstack([columns, rows])
+        outside = ((places < 0) | (places >= np.array(self._array.shape)[:, None])).any(axis=0)
+        if outside.any():
+            raise Invalid(
+                "label-geometry",
+                expected="labelled voxels inside the case's volume",
+                got=f"{int(outside.sum())} of a frame's {outside.size} outside of it",
+                do="check that the SEG belongs to this case",
+            )
+        self._write(painted[rows, columns], places)
+
+    def _place_of(self, frame_affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the case's voxel of the frame's first, shape ``(3,)``, and the steps along columns and rows, ``(3, 2)``."""
+        last_row, last_column = (n - 1 for n in shape)
+        corners = np.array([[c, r, 1] for c in (0, last_column) for r in (0, last_row)], dtype=np.float64).T
+        exact = self._to_index @ frame_affine
+        indices = exact @ corners
+        off_mm = float(np.linalg.norm((self._affine @ (np.round(indices) - indices))[:3], axis=0).max())
+        steps = np.round(exact)[:3, :2]
+        if (np.abs(steps).sum(axis=0) != 1).any() or not off_mm <= self._tolerance_mm:
+            spacing = "x".join(f"{length:.4g}" for length in np.linalg.norm(frame_affine[:3, :2], axis=0))
+            raise Invalid(
+                "label-geometry",
+                expected=f"frames whose voxels are the case's voxels, within {self._tolerance_mm:.3g} mm",
+                got=f"a frame of {spacing} mm, whose corners lie up to {off_mm:.3g} mm from them",
+                do="make the SEG on the series of this case; nothing is resampled",
+            )
+        self._off_mm = max(self._off_mm, off_mm)
+        self._turned = self._turned or bool((steps != np.eye(3)[:, :2]).any())
+        return np.round(exact[:, 2])[:3].astype(int), steps.astype(int)
+
+    def _write(self, new: np.ndarray, places: np.ndarray) -> None:
+        array, (i, j, k) = self._array, places
+        if array.dtype == SEGMENT_BITS:
+            array[i, j, k] |= new
+            return
+        if ((array[i, j, k] != 0) & (array[i, j, k] != new)).any():
+            raise Invalid(
+                "label-overlap",
+                expected="one segment for each voxel",
+                got="voxels that are in two segments",
+                do="decide which segment they are; the project has no overlapping segments",
+            )
+        array[i, j, k] = new
