@@ -20,7 +20,7 @@ from pynetdicom.sop_class import Verification
 from ingest.adapters.metrics import TURNED_AWAY
 from ingest.adapters.parsing import ENCAPSULATED
 from ingest.adapters.patience import Patience
-from ingest.adapters.reception import Fate, Receiver, Reception
+from ingest.adapters.reception import Fate, Outcome, Receiver, Reception
 from ingest.domain.reasons import RejectReason
 from radloop.errors import PermanentError
 from radloop.telemetry import logger
@@ -117,11 +117,11 @@ class DicomDoor:
         PermanentError
             When the port is taken.
         """
-        _silence_pynetdicom()
+        silence_pynetdicom()
         handlers: list[tuple[object, Callable[..., object]]] = [
             (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_DATA_RECV, _acknowledge_at_once),
+            (evt.EVT_DATA_RECV, acknowledge_at_once),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
@@ -192,13 +192,18 @@ class DicomDoor:
         except Exception:  # temporary errors of store and index, and what nobody foresaw: nothing was stored
             log.error("instance not stored, the sender may try again")
             return _status(OUT_OF_RESOURCES, "could not be stored now")
-        if outcome.fate is Fate.REFUSED or outcome.reason is RejectReason.PIXELS_DIFFER:
-            assert outcome.reason is not None
-            return _status(STATUS[outcome.reason], outcome.reason.value.upper())
-        return SUCCESS
+        return store_status(outcome)
 
 
-def _acknowledge_at_once(event: evt.Event) -> None:
+def store_status(outcome: Outcome) -> object:
+    """Return what a C-STORE request is answered with."""
+    if outcome.fate is Fate.REFUSED or outcome.reason is RejectReason.PIXELS_DIFFER:
+        assert outcome.reason is not None
+        return _status(STATUS[outcome.reason], outcome.reason.value.upper())
+    return SUCCESS
+
+
+def acknowledge_at_once(event: evt.Event) -> None:
     """Spare senders that leave Nagle's algorithm on (DCMTK and pynetdicom do) the delayed acknowledgement.
 
     They send a request in two writes, and hold the second back until the first is acknowledged: 40 ms for each instance.
@@ -221,7 +226,7 @@ def _status(code: int, comment: str) -> object:
     return ds
 
 
-def _silence_pynetdicom() -> None:
+def silence_pynetdicom() -> None:
     """Its logs carry AE titles, UIDs and data sets."""
     pynetdicom._config.LOG_HANDLER_LEVEL = "none"
     pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
