@@ -35,10 +35,13 @@ class Orthanc:
         Where it speaks DICOM, as `AE_TITLE`; it answers C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET of anybody.
     url
         Its own REST API; ``{url}/dicom-web`` is its DICOMweb.
+    folder
+        Where its files are.
     """
 
     port: int
     url: str
+    folder: Path
 
     @property
     def web(self) -> str:
@@ -100,7 +103,7 @@ def orthanc(folder: Path, modalities: Mapping[str, tuple[str, str, int]], **chan
     with (folder / "orthanc.log").open("wb") as log:
         process = subprocess.Popen(["Orthanc", str(file)], stdout=log, stderr=log, env=ENVIRONMENT)
     try:
-        running = Orthanc(dicom, f"http://127.0.0.1:{http}")
+        running = Orthanc(dicom, f"http://127.0.0.1:{http}", folder)
         _wait_for(running, process, folder / "orthanc.log")
         yield running
     finally:
