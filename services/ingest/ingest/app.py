@@ -72,7 +72,7 @@ def bind(site: str, keys: Callable[[], KeyRing], clock: Any) -> dict[type, Any]:
 
 
 def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
-    """Return the service, ready to run; nothing listens yet. Pulls, their throttle and window go by ``clock``."""
+    """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
     database = open_database(NAME, shared, MIGRATIONS)
@@ -96,8 +96,8 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             uow.audit(subject, "upload", study_key)
             uow.commit()
 
-    frame_index, views = FrameIndex(database), Views(note_view, time.time)
-    bound = bind(shared.site, keys, time.time)
+    frame_index, views = FrameIndex(database), Views(note_view, clock)
+    bound = bind(shared.site, keys, clock)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
     try:
         dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
@@ -121,7 +121,7 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
         objects,
         vault,
         site=shared.site,
-        clock=time.time,
+        clock=clock,
         quiet_s=settings.quiet_s,
         broken_quiet_s=settings.broken_quiet_s,
     )

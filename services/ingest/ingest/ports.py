@@ -375,8 +375,10 @@ class ArchiveConnection(Protocol):
         """Return Body Part Examined of the series of a study."""
         ...
 
-    def retrieve(self, study: Found) -> Retrieved:
+    def retrieve(self, study: Found, anew: Callable[[], None]) -> Retrieved:
         """Have a study sent to the one reception; return when all of it was answered.
+
+        ``anew`` is called before all of it is sent again: what was refused until then is not to be counted twice.
 
         Raises
         ------

@@ -109,6 +109,12 @@ class DimseConnection:
                 return found[0]
             return replace(found[0], instances=_instances_by_series(association, study_instance_uid))
 
+    def series_of(self, study_instance_uid: str) -> list[str]:
+        """Return the Series Instance UIDs of a study."""
+        request = _request("SERIES", StudyInstanceUID=study_instance_uid, SeriesInstanceUID="")
+        with self.association(_finder()) as association:
+            return [text_of(ds, 0x0020000E) for ds in find(association, request)]
+
     def body_parts(self, study_instance_uid: str) -> frozenset[str]:
         """Return Body Part Examined of the series of a study."""
         request = _request("SERIES", StudyInstanceUID=study_instance_uid, SeriesInstanceUID="", BodyPartExamined="")

@@ -2,6 +2,9 @@
 
 By C-MOVE the archive sends to our own DICOM door, by C-GET over the association that asks: there the roles of each storage SOP
 class are turned round (PS3.7 section D.3.3.4). Both end in the one reception.
+
+Some archives (Orthanc by C-MOVE) give a study up at the first instance that is refused, a report for example. So what fails as a
+study is asked for series by series.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,13 +44,15 @@ _MOST_CONTEXTS = 128
 class MoveArchive(DimseConnection):
     """An archive whose studies come by C-MOVE; see `ports.ArchiveConnection`."""
 
-    def retrieve(self, study: Found) -> Retrieved:
+    def retrieve(self, study: Found, anew: Callable[[], None]) -> Retrieved:
         """Have a study sent to our DICOM door; return when the archive says that it is through."""
+        return _whole_or_by_series(self, study, self._move, anew)
+
+    def _move(self, identifier: Dataset) -> Retrieved:
         entity = AE()
         entity.add_requested_context(MOVE)
         with self.association(entity) as association:
-            destination = self.archive.move_destination
-            return _through(association.send_c_move(_identifier(study), destination, MOVE))
+            return _through(association.send_c_move(identifier, self.archive.move_destination, MOVE))
 
 
 class GetArchive(DimseConnection):
@@ -69,11 +74,14 @@ class GetArchive(DimseConnection):
         super().__init__(archive)
         self._receiver, self._pace, self._largest = receiver, pace, largest_object_bytes
 
-    def retrieve(self, study: Found) -> Retrieved:
+    def retrieve(self, study: Found, anew: Callable[[], None]) -> Retrieved:
         """Have a study sent over the association that asks for it."""
+        contexts = storage_contexts(study.sop_classes)
+        return _whole_or_by_series(self, study, lambda identifier: self._get(identifier, contexts), anew)
+
+    def _get(self, identifier: Dataset, contexts: list[tuple[str, list[str]]]) -> Retrieved:
         entity = AE()
         entity.add_requested_context(GET)
-        contexts = storage_contexts(study.sop_classes)
         for sop_class, syntaxes in contexts:
             entity.add_requested_context(sop_class, syntaxes)
         roles = [build_role(sop_class, scp_role=True) for sop_class in {each for each, _ in contexts}]
@@ -84,7 +92,7 @@ class GetArchive(DimseConnection):
                 (evt.EVT_C_STORE, self._on_store, [reception, patience]),
             ]
             with self.association(entity, ext_neg=roles, evt_handlers=handlers) as association:
-                return _through(association.send_c_get(_identifier(study), GET))
+                return _through(association.send_c_get(identifier, GET))
 
     def _on_store(self, event: evt.Event, reception: Reception, patience: Patience) -> object:
         patience.message_is_whole()
@@ -126,10 +134,42 @@ def storage_contexts(sop_classes: Sequence[str]) -> list[tuple[str, list[str]]]:
     return [(sop_class, TRANSFER_SYNTAXES) for sop_class in of_study[:room]]
 
 
-def _identifier(study: Found) -> Dataset:
+def _whole_or_by_series(archive: DimseConnection, study: Found, retrieve: Callable[[Dataset], Retrieved]) -> Retrieved:
+    """Have a study sent; where the archive gives it up, each of its series by itself.
+
+    Raises
+    ------
+    StudyFailed
+        The connection ended, or the archive gave up a series, too: all of them were asked for then.
+    """
+    uid = study.study_instance_uid
+    try:
+        return retrieve(_identifier("STUDY", StudyInstanceUID=uid))
+    except StudyFailed as failure:
+        if failure.failure is not Failure.ARCHIVE_REFUSED:
+            raise
+        refused = failure
+    series = archive.series_of(uid)
+    if len(series) < 2:
+        raise refused
+    anew()
+    came: list[Retrieved] = []
+    last: StudyFailed | None = None
+    for each in series:
+        try:
+            came.append(retrieve(_identifier("SERIES", StudyInstanceUID=uid, SeriesInstanceUID=each)))
+        except StudyFailed as failure:
+            last = failure
+    if last is not None:
+        raise last
+    return Retrieved(sum(one.sent or 0 for one in came), sum(one.failed or 0 for one in came))
+
+
+def _identifier(level: str, **uids: str) -> Dataset:
     ds = Dataset()
-    ds.QueryRetrieveLevel = "STUDY"
-    ds.StudyInstanceUID = study.study_instance_uid
+    ds.QueryRetrieveLevel = level
+    for keyword, uid in uids.items():
+        setattr(ds, keyword, uid)
     return ds
 
 

@@ -253,7 +253,7 @@ class Pulling:
         failure: StudyFailed | None = None
         with self._counting(refused, study_keys, order.way) as answered:
             try:
-                archive.retrieve(found)
+                archive.retrieve(found, refused.clear)
             except StudyFailed as error:
                 failure = error
         if self._stopped.is_set():

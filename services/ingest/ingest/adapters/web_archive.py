@@ -23,8 +23,9 @@ from ingest.ports import Retrieved
 from radloop.errors import PermanentError, TemporaryError
 
 _PAGE = 200
-_INCLUDED = "00081030,00100021,00201206,00201208,00080062"
-"""Study Description, Issuer of Patient ID, both counts, SOP Classes in Study; the rest is answered anyway (table 10.6.3-3)."""
+_INCLUDED = ["00081030", "00100021", "00201206", "00201208", "00080062"]
+"""Study Description, Issuer of Patient ID, both counts, SOP Classes in Study; the rest is answered anyway (table 10.6.3-3). Each
+in a parameter of its own: Orthanc 1.10 does not take a list."""
 _WANTED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _DICOM_JSON = "application/dicom+json"
 
@@ -73,7 +74,7 @@ class WebArchive:
         parts = self._search(f"/studies/{study_instance_uid}/series", asked, lambda ds: text_of(ds, 0x00180015).upper())
         return frozenset(part for part in parts if part)
 
-    def retrieve(self, study: Found) -> Retrieved:
+    def retrieve(self, study: Found, anew: Callable[[], None]) -> Retrieved:
         """Have a study sent in parts, and give each to the reception as it comes."""
         sent = 0
         with self._client() as client, self._receiver.open(self._archive.move_destination) as reception:
@@ -105,7 +106,7 @@ class WebArchive:
             except UnsupportedMedia as error:
                 raise StudyFailed(Failure.ARCHIVE_REFUSED, error.got) from error
 
-    def _search(self, path: str, asked: dict[str, str], read: Callable[[Dataset], Any]) -> list[Any]:
+    def _search(self, path: str, asked: dict[str, Any], read: Callable[[Dataset], Any]) -> list[Any]:
         """Return what an archive answers to a search, page by page, until a page brings nothing new."""
         found: list[Any] = []
         known: set[str] = set()
@@ -119,7 +120,7 @@ class WebArchive:
                 known |= {str(each) for each in fresh}
                 found += [read(_dataset(each)) for each in fresh]
 
-    def _get(self, client: httpx.Client, path: str, asked: dict[str, str]) -> list[Any]:
+    def _get(self, client: httpx.Client, path: str, asked: dict[str, Any]) -> list[Any]:
         if self._aborted.is_set():
             raise TemporaryError("archive-stopped", expected="a service that runs", got="one that ends")
         try:
@@ -162,12 +163,12 @@ def _check(answer: httpx.Response) -> None:
         )
 
 
-def _parameters(query: Query) -> Iterator[dict[str, str]]:
+def _parameters(query: Query) -> Iterator[dict[str, Any]]:
+    """Yield the searches of a query. Study Description is matched here: it is no key that a server must know (table 10.6.1-5)."""
     first, last = query.dates
-    asked = {
+    asked: dict[str, Any] = {
         "StudyDate": f"{first}-{last}" if first or last else "",
         "ModalitiesInStudy": query.modality,
-        "StudyDescription": query.study_description,
         "includefield": _INCLUDED,
     }
     asked = {name: value for name, value in asked.items() if value}
