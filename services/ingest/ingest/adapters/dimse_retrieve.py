@@ -134,7 +134,9 @@ def storage_contexts(sop_classes: Sequence[str]) -> list[tuple[str, list[str]]]:
     return [(sop_class, TRANSFER_SYNTAXES) for sop_class in of_study[:room]]
 
 
-def _whole_or_by_series(archive: DimseConnection, study: Found, retrieve: Callable[[Dataset], Retrieved]) -> Retrieved:
+def _whole_or_by_series(
+    archive: DimseConnection, study: Found, retrieve: Callable[[Dataset], Retrieved], anew: Callable[[], None]
+) -> Retrieved:
     """Have a study sent; where the archive gives it up, each of its series by itself.
 
     Raises
