@@ -25,7 +25,7 @@ from radloop.references import ObjectRef
 from radloop.settings import load
 from standalone.association import associate
 
-WAIT_S = 8.0
+WAIT_S = 30.0
 
 
 class Site:
