@@ -3,16 +3,24 @@
 import io
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import httpx
 import pydicom
 import pytest
+import uvicorn
 from pydicom.uid import ComprehensiveSRStorage, CTImageStorage
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from typer.testing import CliRunner
 
 from ingest.adapters.metrics import INSTANCES
 from ingest.adapters.tables import METADATA
 from ingest.domain.pulls import MOST_ATTEMPTS, backoff_s
+from radloop.errors import Conflict
+from standalone.commands.root import app as commands
 from standalone.supervisor.ports import free_ports
 from tests.dicom_peers import AE_TITLE, needs_orthanc, orthanc
 
@@ -403,6 +411,62 @@ def test_a_query_file_with_a_fault_is_refused_by_its_place(site, changes, named)
     assert "CANARY" not in answer.text
     assert named is None or named in answer.json()["got"]
     assert site.rows("SELECT count(*) FROM pulls") == [(0,)]
+
+
+def test_a_service_that_is_told_to_end_does_not_wait_for_a_study(site, start, clock):
+    pull_id = begin(site, throttle={"instances_per_second": 0.05})
+    site.until(lambda: site.status["instances"] > 0)
+    begun = time.monotonic()
+    site.service.drain()
+    assert time.monotonic() - begun < 8
+    clock.now += 3600
+    again = start(clock=clock)
+    again.http.post(f"/v1/pulls/{pull_id}/cancel")
+    (entry, _) = shown(again, pull_id)["entries"]
+    assert (entry["fate"], entry["attempts"]) == ("retrieving", 0)
+    assert finished(again, begin(again))["counts"]["instances"] == 7
+
+
+@pytest.fixture
+def command(site, monkeypatch):
+    """The radloop command, against the service under the path that the platform's one door has for it."""
+    (port,) = free_ports(1)
+    whole = Starlette(routes=[Mount("/ingest", app=site.service.http)])
+    server = uvicorn.Server(uvicorn.Config(whole, port=port, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    site.until(lambda: server.started)
+    monkeypatch.setenv("RADLOOP_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("RADLOOP_TOKEN", site.http.headers["authorization"].removeprefix("Bearer "))
+    yield lambda *words: CliRunner().invoke(commands, ["pull", *words])
+    server.should_exit = True
+    thread.join(10)
+
+
+def test_the_command_pulls_by_a_file(command, environment, clock):
+    (environment / "cohort.csv").write_text("Name,PatientID\nsomebody,CANARY-P2\n")
+    query = environment / "query.yaml"
+    query.write_text(
+        "archive: pacs\nproject: p\npurpose: cohort\nway: c-get\nwindow: '20:00-06:00'\npriors: 1\n"
+        "throttle: {studies_per_hour: 1}\nqueries:\n"
+        "  - {patient_ids: {file: cohort.csv, column: PatientID}, study_date: {first: 2020-01-01}, modality: CT}\n"
+    )
+    planned = command("start", str(query), "--dry-run").output
+    assert "2 studies, 1 of them priors." in planned
+    assert "To pull: 2 studies, 6 instances, about 0.00 GB; 2.0 hours at the throttle, 0.2 times the window." in planned
+    started = command("start", str(query), "--no-follow")
+    assert started.exit_code == 0
+    assert "waiting-for-window" in started.output and "Waits for: window" in started.output
+    pull_id = started.output.split()[1].rstrip(":")
+    assert pull_id in command("list").output
+    clock.now = NOON + 8 * 3600
+    query.write_text(query.read_text().replace("studies_per_hour: 1}", "studies_per_hour: 100000}"))
+    again = command("start", str(query))
+    assert "done. c-get from pacs for p." in again.output and "2/2 studies" in again.output
+    clock.now += 3600
+    assert "done" in command("show", pull_id, "--follow").output
+    assert json.loads(command("show", pull_id, "--json").stdout)["counts"]["studies"] == 2
+    assert isinstance(command("cancel", pull_id).exception, Conflict)
 
 
 @pytest.mark.parametrize("way", ["c-move", "c-get", "wado"])

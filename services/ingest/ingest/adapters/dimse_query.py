@@ -56,6 +56,8 @@ class DimseConnection:
         association = self._association
         if association is not None and association.is_established:
             association.abort()
+            # pynetdicom wakes who waits for an answer when the peer aborts, and not when we do.
+            association.dimse.msg_queue.put((None, None))
 
     @contextmanager
     def association(self, entity: AE, **options: Any) -> Iterator[Association]:
