@@ -149,7 +149,7 @@ def make_pulls_router(
 
     @router.post("/pulls/{pull_id}/cancel")
     def cancel(pull_id: str, principal: Administrator) -> dict[str, Any]:
-        """End it for good; what came stays."""
+        """End it for good, within seconds; what came stays."""
         return stepped(pull_id, PullStep.CANCEL, principal)
 
     return router

@@ -46,7 +46,7 @@ log = logger(__name__)
 
 CLAIM_S = 120.0
 """How long nobody else works on a pull whose replica died."""
-RENEW_S = 20.0
+RENEW_S = 5.0
 
 
 @dataclass
@@ -164,9 +164,15 @@ class Pulling:
         return is_over
 
     def renew(self) -> bool:
-        """Keep others from what is at hand; called every `RENEW_S` while a study takes long."""
-        if self._at_hand.pull_id:
-            self._claim(self._at_hand.pull_id)
+        """Keep others from what is at hand, or end it where its pull was cancelled; called every `RENEW_S`."""
+        at_hand = self._at_hand
+        if at_hand.connection is not None:
+            with self._unit_of_work() as uow:
+                pull = uow.pulls.get(at_hand.pull_id)
+            if pull is not None and pull.state is PullState.CANCELLED:
+                at_hand.connection.abort()
+            else:
+                self._claim(at_hand.pull_id)
         return False
 
     def close(self) -> None:
