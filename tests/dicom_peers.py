@@ -37,11 +37,14 @@ class Orthanc:
         Its own REST API; ``{url}/dicom-web`` is its DICOMweb.
     pid
         Its process.
+    folder
+        Where its files are.
     """
 
     port: int
     url: str
     pid: int
+    folder: Path
 
     @property
     def web(self) -> str:
@@ -103,7 +106,7 @@ def orthanc(folder: Path, modalities: Mapping[str, tuple[str, str, int]], **chan
     with (folder / "orthanc.log").open("wb") as log:
         process = subprocess.Popen(["Orthanc", str(file)], stdout=log, stderr=log, env=ENVIRONMENT)
     try:
-        running = Orthanc(dicom, f"http://127.0.0.1:{http}", process.pid)
+        running = Orthanc(dicom, f"http://127.0.0.1:{http}", process.pid, folder)
         _wait_for(running, process, folder / "orthanc.log")
         yield running
     finally:

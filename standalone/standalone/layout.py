@@ -55,6 +55,11 @@ class Layout:
         return self.folder / "auth" / "site-key"
 
     @property
+    def archives_file(self) -> Path:
+        """The archives (PACS) that studies may be pulled from; read where it is there at the start."""
+        return self.folder / "archives.json"
+
+    @property
     def setup_file(self) -> Path:
         """What the folder was made with: see `standalone.setup`."""
         return self.folder / "setup.json"

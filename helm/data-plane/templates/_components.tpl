@@ -3,7 +3,7 @@
 {{- $release := .Release.Name -}}
 ingest:
   objects: true
-  reaches: [events, database, objects, identity]
+  reaches: [events, database, objects, identity{{ if .Values.dicom.archivesSecret }}, archives{{ end }}]
   # One volume holds the site key, and only one node may have it, unless the values say otherwise.
   recreate: {{ ne .Values.siteKey.accessMode "ReadWriteMany" }}
   ports:
@@ -17,8 +17,15 @@ ingest:
     INGEST_DICOM_HOST: 0.0.0.0
     INGEST_AE_TITLE: {{ .Values.dicom.aeTitle }}
     INGEST_SITE_KEY_FILE: /site-key/key
+    INGEST_TIME_ZONE: {{ .Values.dicom.timeZone }}
+    {{- if .Values.dicom.archivesSecret }}
+    INGEST_ARCHIVES_FILE: /archives/archives.json
+    {{- end }}
   mounts:
     - {name: site-key, mountPath: /site-key}
+    {{- if .Values.dicom.archivesSecret }}
+    - {name: archives, mountPath: /archives, readOnly: true}
+    {{- end }}
   volumes:
     - name: site-key
       persistentVolumeClaim:
@@ -29,6 +36,12 @@ ingest:
         secretName: {{ . }}
         items:
           - {key: key, path: key}
+    {{- end }}
+    {{- with .Values.dicom.archivesSecret }}
+    - name: archives
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
     {{- end }}
   initContainers:
     - {{- include "data-plane.site-key" . | nindent 6 }}

@@ -1,13 +1,17 @@
 """What is plugged into what."""
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from ingest import handlers
+from ingest import handlers, pull_handlers
+from ingest.adapters.archives import Archive, ArchivesFile
 from ingest.adapters.cleaning import load_profile
 from ingest.adapters.dimse import DicomDoor
+from ingest.adapters.dimse_retrieve import GetArchive, MoveArchive
 from ingest.adapters.forming import Forgetting, Forming
 from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
@@ -15,12 +19,15 @@ from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_labels import make_labels_router
 from ingest.adapters.http_operator import make_operator_router
+from ingest.adapters.http_pulls import make_pulls_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
 from ingest.adapters.http_store import make_store_router
 from ingest.adapters.listings import Listings
 from ingest.adapters.originals import Originals
 from ingest.adapters.parsing import configure_libraries
+from ingest.adapters.pull_planning import Planning
+from ingest.adapters.pulling import RENEW_S, Pace, Pulling
 from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.references import needed
@@ -28,11 +35,15 @@ from ingest.adapters.resealing import Resealing
 from ingest.adapters.searching import Searches
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.sql import SqlIngestUnitOfWork
+from ingest.adapters.sql_pulls import PullListings
 from ingest.adapters.vault import Vault
 from ingest.adapters.viewing import Views
+from ingest.adapters.web_archive import WebArchive
 from ingest.adapters.wire import make_wire
 from ingest.domain.keys import KeyRing
 from ingest.domain.messages import AdoptSiteKeys
+from ingest.domain.pulls import Way
+from ingest.ports import ArchiveConnection, Clock
 from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
@@ -55,11 +66,14 @@ def bind(site: str, keys: Callable[[], KeyRing], clock: Any) -> dict[type, Any]:
         handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
         handlers.withdraw_study: {"clock": clock, "site": site},
+        pull_handlers.step_pull: {"clock": clock},
+        pull_handlers.claim_pull: {"clock": clock},
     }
-    return {message: partial(handler, **extra.get(handler, {})) for message, handler in handlers.HANDLERS.items()}
+    table: dict[type, Any] = {**handlers.HANDLERS, **pull_handlers.HANDLERS}
+    return {message: partial(handler, **extra.get(handler, {})) for message, handler in table.items()}
 
 
-def build(settings: IngestSettings) -> Service:
+def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
     """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
@@ -84,8 +98,8 @@ def build(settings: IngestSettings) -> Service:
             uow.audit(subject, "upload", study_key)
             uow.commit()
 
-    frame_index, views = FrameIndex(database), Views(note_view, time.time)
-    bound = bind(shared.site, keys, time.time)
+    frame_index, views = FrameIndex(database), Views(note_view, clock)
+    bound = bind(shared.site, keys, clock)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
     try:
         dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
@@ -109,11 +123,38 @@ def build(settings: IngestSettings) -> Service:
         objects,
         vault,
         site=shared.site,
-        clock=time.time,
+        clock=clock,
         quiet_s=settings.quiet_s,
         broken_quiet_s=settings.broken_quiet_s,
     )
     originals = Originals(database, vault, objects)
+    archives = ArchivesFile(settings.archives_file, settings.ae_title)
+    stopping = threading.Event()
+    pace = Pace(stopping.wait)
+
+    def connect(archive: Archive, way: Way) -> ArchiveConnection:
+        if way is Way.C_MOVE:
+            return MoveArchive(archive)
+        kind = GetArchive if way is Way.C_GET else WebArchive
+        return kind(archive, receiver, pace, settings.largest_object_bytes)
+
+    pull_listings = PullListings(database)
+    pull_parts: dict[str, Any] = {
+        "archives": archives,
+        "connect": connect,
+        "planning": Planning(read_only, keys, vault, pull_listings.mean_bytes),
+        "vault": vault,
+        "clock": clock,
+        "zone": ZoneInfo(settings.time_zone),
+    }
+    pulling = Pulling(dispatch, read_only, receiver, pace=pace, **pull_parts)
+    pulls_router = make_pulls_router(
+        dispatch=dispatch,
+        unit_of_work=unit_of_work,
+        listings=pull_listings,
+        vault_version=lambda: keys().current,
+        **pull_parts,
+    )
     router = make_router(
         dispatch=dispatch,
         unit_of_work=unit_of_work,
@@ -149,6 +190,7 @@ def build(settings: IngestSettings) -> Service:
                 site_key=site_key,
                 largest_upload_bytes=settings.largest_upload_bytes,
             ),
+            pulls_router,
             make_operator_router(dispatch, listings),
             make_search_router(Searches(database)),
             make_store_router(receiver, note_upload, settings.largest_upload_bytes),
@@ -160,9 +202,11 @@ def build(settings: IngestSettings) -> Service:
             Worker("forming", forming.step, interval_s=0.2),
             Worker("resealing", Resealing(receiver, keys).step, interval_s=1.0),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
+            Worker("pulling", pulling.step, interval_s=1.0),
+            Worker("pull-claims", pulling.renew, interval_s=RENEW_S),
         ],
         checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},
         # Logging is configured after this function: what libraries log is switched off again when the service starts.
         on_start=[configure_libraries, receiver.sweep, door.open],
-        on_stop=[door.close],
+        on_stop=[stopping.set, pulling.close, door.close],
     )

@@ -377,6 +377,7 @@ def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site
     version = study.record.key_version if study else cmd.key_version
     uow.tombstones.add(cmd.study_key, cmd.reason, clock(), version)
     uow.studies.forget(cmd.study_key)
+    uow.pulls.forget(cmd.study_key)
     uow.audit(cmd.subject, "withdraw", cmd.study_key)
     return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
 

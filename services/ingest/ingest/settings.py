@@ -1,6 +1,7 @@
 """Settings of `ingest`, read once in ``__main__``."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
@@ -45,6 +46,26 @@ class IngestSettings(ServiceSettings):
 
     largest_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Largest body of an upload, in bytes; it is held in memory."""
+
+    archives_file: Path | None = None
+    """JSON file with the archives (PACS) that studies may be pulled from; empty: none. What it holds: docs/operate/connect-pacs.md."""
+
+    time_zone: str = "UTC"
+    """Time zone of the site, e.g. Europe/Berlin: the window of a pull is by its clocks."""
+
+    @field_validator("archives_file", mode="before")
+    @classmethod
+    def _no_file(cls, text: object) -> object:
+        return text or None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, text: str) -> str:
+        try:
+            ZoneInfo(text)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("a time zone of the IANA database, e.g. Europe/Berlin") from error
+        return text
 
     @field_validator("calling_ae_titles")
     @classmethod

@@ -16,6 +16,7 @@ from standalone.commands import (
     objects,
     platform,
     projects,
+    pulls,
     studies,
     topics,
 )
@@ -42,6 +43,7 @@ app.command()(platform.status)
 app.command()(platform.token)
 app.add_typer(projects.app, name="project")
 app.command()(studies.ingest)
+app.add_typer(pulls.app, name="pull")
 app.add_typer(labels.app, name="labels")
 app.command()(models.train)
 app.add_typer(models.app, name="models")

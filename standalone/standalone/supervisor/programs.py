@@ -1,5 +1,6 @@
 """What runs on one machine, with which environment: which engines they are given is said by the folder's layout."""
 
+import os
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -38,8 +39,18 @@ def own_environment(layout: Layout, dicom_port: int) -> dict[str, dict[str, str]
             "INGEST_DICOM_PORT": str(dicom_port),
             "INGEST_AE_TITLE": AE_TITLE,
             "INGEST_SITE_KEY_FILE": str(layout.site_key_file.resolve()),
+            "INGEST_ARCHIVES_FILE": str(layout.archives_file.resolve()) if layout.archives_file.exists() else "",
+            "INGEST_TIME_ZONE": time_zone(),
         },
     }
+
+
+def time_zone(link: Path = Path("/etc/localtime")) -> str:
+    """Return this machine's time zone by its name in the IANA database; UTC where it says none."""
+    if named := os.environ.get("TZ", "").removeprefix(":"):
+        return named if "/" in named and not named.startswith("/") else "UTC"
+    _, found, name = str(link.resolve()).partition("/zoneinfo/")
+    return name if found and "/" in name else "UTC"
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

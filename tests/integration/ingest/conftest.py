@@ -31,10 +31,10 @@ WAIT_S = 30.0
 class Site:
     """One running service and what a test needs around it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **parts) -> None:
         self.folder = folder
         self.settings = load(IngestSettings)
-        self.service = app.build(self.settings)
+        self.service = app.build(self.settings, **parts)
         self.service.start()
         self.http = self.client(Role.SITE_ADMIN)
 
@@ -131,8 +131,8 @@ def start(environment):
     """Start a site; every one is drained at the end of the test."""
     running = []
 
-    def begin() -> Site:
-        running.append(Site(environment))
+    def begin(**parts) -> Site:
+        running.append(Site(environment, **parts))
         return running[-1]
 
     yield begin

@@ -50,6 +50,11 @@ TABLE = {
     ("GET", "/v1/keys"): of_site(S, A),
     ("POST", "/v1/keys/rotate"): of_site(S),
     ("POST", "/v1/keys/{version}/drop"): of_site(S),
+    ("GET", "/v1/archives"): of_site(S),
+    ("POST", "/v1/pulls"): of_site(S, json={}),
+    ("GET", "/v1/pulls"): of_site(S),
+    ("GET", "/v1/pulls/{pull_id}"): of_site(S),
+    **{("POST", f"/v1/pulls/{{pull_id}}/{step}"): of_site(S) for step in ("pause", "resume", "cancel")},
     ("POST", "/v1/objects/sweep"): of_site(S, json={"dry_run": True}),
     ("GET", "/v1/audit"): of_site(S, A),
 }
@@ -67,7 +72,7 @@ def ids(site, send, slice_of) -> dict[str, str]:
     return (
         names
         | {"held_id": "none", "project_id": "p", "channel": "0", "frames": "1", "frame": "1"}
-        | {"tag": "7FE00010", "version": "99"}
+        | {"tag": "7FE00010", "version": "99", "pull_id": "none"}
     )
 
 

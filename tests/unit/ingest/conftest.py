@@ -28,6 +28,7 @@ from radloop.dispatch import Dispatcher
 from radloop.messages import Message
 from radloop.references import Split
 from radloop.testing import FakeObjects, FakeUnitOfWork
+from tests.unit.ingest.fake_pulls import FakePulls
 
 SITE_KEY = bytes(range(32))
 
@@ -314,6 +315,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
         self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)
+        self.pulls = FakePulls(self.instances, self.held)
 
     def publish(self, *messages: Message) -> None:
         self.said += messages

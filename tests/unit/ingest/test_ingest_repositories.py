@@ -20,6 +20,7 @@ from ingest.domain.model import (
     StudyRecord,
     StudyState,
 )
+from ingest.domain.pulls import Entry, Fate, Pull, PullState, Way
 from ingest.domain.reasons import RejectReason, WithdrawReason
 from ingest.ports import Series, StoredCase, Study
 from radloop.references import ObjectRef, Split
@@ -309,3 +310,51 @@ def test_refusals_that_were_hurried_before_the_upgrade(empty_database_url):
     with SqlIngestUnitOfWork(database, make_wire(), source="/site-1/ingest") as sql:
         assert {one.rejection_id: one.hurried for one in sql.refusals.unsaid("2.25.9")} == {"r0": True, "r2": False}
     database.close()
+
+
+def pull(pull_id="pull-1", **changes):
+    plain = Pull(pull_id, PullState.RUNNING, "pacs", Way.C_GET, "p", "somebody", 100.0, order="sealed")
+    return dataclasses.replace(plain, **changes)
+
+
+def entry(position=0, **changes):
+    plain = Entry(f"entry-{position}", "pull-1", position, f"2.25.{position}", Fate.WAITING, identity="sealed")
+    return dataclasses.replace(plain, **changes)
+
+
+def test_pulls_keep_what_is_sealed_and_come_in_order(state):
+    state.pulls.save(pull("pull-2", created_at=200.0))
+    state.pulls.save(pull())
+    state.pulls.save(pull("pull-3", state=PullState.PAUSED))
+    state.pulls.save(pull(problem="archive-away", tries=2, not_before=160.0, order="other", vault_version=7))
+    assert state.pulls.get("pull-1") == pull(problem="archive-away", tries=2, not_before=160.0)
+    assert [one.pull_id for one in state.pulls.going()] == ["pull-1", "pull-2"]
+    assert state.pulls.get("none") is None
+
+
+def test_studies_of_a_pull_are_asked_for_in_order_the_one_at_hand_first(state):
+    state.pulls.add_entries([])
+    assert state.pulls.next_entry("pull-1", 100.0) is None
+    state.pulls.add_entries([entry(0), entry(1, fate=Fate.RETRIEVING), entry(2, not_before=150.0), entry(3)])
+    assert state.pulls.next_entry("pull-1", 100.0).position == 1
+    done = entry(1, fate=Fate.DONE, identity="", present=3, expected=3, refused={"no-pixel-data": 1}, ended_at=100.0)
+    state.pulls.save_entry(done)
+    assert state.pulls.entry("entry-1") == done
+    state.pulls.save_entry(entry(0, fate=Fate.FAILED, attempts=4, reason="gone", not_before=900.0))
+    assert state.pulls.next_entry("pull-1", 100.0).position == 3
+    assert state.pulls.counts("pull-1") == {Fate.FAILED: 1, Fate.DONE: 1, Fate.WAITING: 2}
+    state.pulls.retry_failed("pull-1")
+    assert state.pulls.next_entry("pull-1", 100.0) == entry(0, reason="gone")
+    state.pulls.forget("2.25.3")
+    assert state.pulls.entry("entry-3") == entry(3, fate=Fate.WITHDRAWN, identity="")
+
+
+def test_an_instance_counts_once_wherever_it_is(state, header):
+    state.instances.add(Instance("sop-1", "2.25.8", "2.25.9", REF, header()), 1)
+    for number, sop_key in enumerate(("sop-1", "sop-2")):
+        held = HeldInstance(
+            f"held-{number}", RejectReason.PIXELS_DIFFER, "", sop_key, "2.25.8", "2.25.9", REF, header()
+        )
+        state.held.add(held, 100.0)
+    assert state.pulls.present(["2.25.9", "2.25.7"]) == 2
+    assert state.pulls.present(["2.25.7"]) == 0

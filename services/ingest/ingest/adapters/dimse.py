@@ -19,8 +19,8 @@ from pynetdicom.sop_class import Verification
 
 from ingest.adapters.metrics import TURNED_AWAY
 from ingest.adapters.parsing import ENCAPSULATED
-from ingest.adapters.patience import PDU_BYTES, Patience, acknowledge_at_once
-from ingest.adapters.reception import Fate, Receiver, Reception
+from ingest.adapters.patience import PDU_BYTES, Patience, acknowledge
+from ingest.adapters.reception import Fate, Outcome, Receiver, Reception
 from ingest.adapters.store_requests import StoreRequests
 from ingest.domain.reasons import RejectReason
 from radloop.errors import PermanentError
@@ -119,11 +119,11 @@ class DicomDoor:
         PermanentError
             When the port is taken.
         """
-        _silence_pynetdicom()
+        silence_pynetdicom()
         handlers: list[tuple[object, Callable[..., object]]] = [
             (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_DATA_RECV, _acknowledge_at_once),
+            (evt.EVT_DATA_RECV, acknowledge_at_once),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
@@ -193,16 +193,22 @@ class DicomDoor:
         except Exception:  # temporary errors of store and index, and what nobody foresaw: nothing was stored
             log.error("instance not stored, the sender may try again")
             return OUT_OF_RESOURCES, "could not be stored now"
-        if outcome.fate is Fate.REFUSED or outcome.reason is RejectReason.PIXELS_DIFFER:
-            assert outcome.reason is not None
-            return STATUS[outcome.reason], outcome.reason.value.upper()[:_COMMENT_LENGTH]
-        return SUCCESS, ""
+        return answer_to(outcome)
 
 
-def _acknowledge_at_once(event: evt.Event) -> None:
+def answer_to(outcome: Outcome) -> tuple[int, str]:
+    """Return what a C-STORE request is answered with: status and error comment."""
+    if outcome.fate is Fate.REFUSED or outcome.reason is RejectReason.PIXELS_DIFFER:
+        assert outcome.reason is not None
+        return STATUS[outcome.reason], outcome.reason.value.upper()[:_COMMENT_LENGTH]
+    return SUCCESS, ""
+
+
+def acknowledge_at_once(event: evt.Event) -> None:
+    """Acknowledge what has come over an association, for each of its PDUs; see `patience.acknowledge`."""
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
-        acknowledge_at_once(transport.socket)
+        acknowledge(transport.socket)
 
 
 def _set_option(event: evt.Event, option: int) -> None:
@@ -211,7 +217,7 @@ def _set_option(event: evt.Event, option: int) -> None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
-def _silence_pynetdicom() -> None:
+def silence_pynetdicom() -> None:
     """Its logs carry AE titles, UIDs and data sets."""
     pynetdicom._config.LOG_HANDLER_LEVEL = "none"
     pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False

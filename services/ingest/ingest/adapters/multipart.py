@@ -49,6 +49,35 @@ def parts_of(body: bytes, content_type: str) -> Iterator[bytes]:
     UnreadableBody
         It has no boundary, no part, or no end.
     """
+    line = b"--" + boundary_of(content_type)
+    place = 0 if body.startswith(line) else body.find(b"\r\n" + line) + 2
+    if place == 1:
+        raise _unreadable("parts between the boundary that Content-Type names")
+    while True:
+        place += len(line)
+        if body[place : place + 2] == b"--":
+            return
+        head_end = body.find(b"\r\n\r\n", place)
+        end = body.find(b"\r\n" + line, max(head_end, place))
+        if head_end < 0 or end < 0:
+            raise _unreadable("a body with its end")
+        kind = kind_of(body[place:head_end])
+        if kind != "application/dicom":
+            raise UnsupportedMedia("media-unsupported", expected="parts of application/dicom", got="another media type")
+        yield body[head_end + 4 : end]
+        place = end + 2
+
+
+def boundary_of(content_type: str) -> bytes:
+    """Return the boundary between parts that are DICOM files.
+
+    Raises
+    ------
+    UnsupportedMedia
+        It is another kind of body.
+    UnreadableBody
+        It names no boundary.
+    """
     told = _header(content_type)
     if told.get_content_type() != "multipart/related" or _lower(told.get_param("type")) not in (
         "",
@@ -62,26 +91,11 @@ def parts_of(body: bytes, content_type: str) -> Iterator[bytes]:
     boundary = told.get_param("boundary")
     if not isinstance(boundary, str) or not boundary:
         raise _unreadable("a boundary in Content-Type")
-    line = b"--" + boundary.encode("ascii", "replace")
-    place = 0 if body.startswith(line) else body.find(b"\r\n" + line) + 2
-    if place == 1:
-        raise _unreadable("parts between the boundary that Content-Type names")
-    while True:
-        place += len(line)
-        if body[place : place + 2] == b"--":
-            return
-        head_end = body.find(b"\r\n\r\n", place)
-        end = body.find(b"\r\n" + line, max(head_end, place))
-        if head_end < 0 or end < 0:
-            raise _unreadable("a body with its end")
-        kind = _kind_of(body[place:head_end])
-        if kind != "application/dicom":
-            raise UnsupportedMedia("media-unsupported", expected="parts of application/dicom", got="another media type")
-        yield body[head_end + 4 : end]
-        place = end + 2
+    return boundary.encode("ascii", "replace")
 
 
-def _kind_of(head: bytes) -> str:
+def kind_of(head: bytes) -> str:
+    """Return the media type that the head of a part says; DICOM where it says none."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-type":

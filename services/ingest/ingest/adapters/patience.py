@@ -65,7 +65,7 @@ class Patience:
         OSError
             The connection has ended.
         """
-        acknowledge_at_once(self._connection)
+        acknowledge(self._connection)
         self._connection.settimeout(wait_s)
         try:
             read: bytes = self._connection.recv(most)
@@ -141,7 +141,7 @@ class Patience:
         return OSError(why)
 
 
-def acknowledge_at_once(connection: socket.socket) -> None:
+def acknowledge(connection: socket.socket) -> None:
     """Spare senders that leave Nagle's algorithm on (DCMTK and pynetdicom do) the delayed acknowledgement.
 
     They send a request in two writes, and hold the second back until the first is acknowledged: 40 ms for each instance.

@@ -101,6 +101,8 @@ class Receiver:
         self.dispatch, self.unit_of_work, self.objects = dispatch, unit_of_work, objects
         self.keys, self.vault = keys, vault
         self.preparation = Preparation(keys, unit_of_work, profile, vault)
+        self.watches: list[Callable[[Outcome], None]] = []
+        """Told of every instance's answer; what pulls count by."""
 
     def open(self, called_ae_title: str) -> "Reception":
         """Begin to receive from one sender; ``called_ae_title`` is empty for an upload."""
@@ -234,6 +236,8 @@ class Reception:
             except Refused as refused:
                 outcome = self._receiver.refuse(refused)
         INSTANCES.labels(outcome.fate.value).inc()
+        for watch in tuple(self._receiver.watches):
+            watch(outcome)
         return outcome
 
     def _prepare_and_take(self, data: bytes | memoryview, transfer_syntax_uid: str | None) -> Outcome:

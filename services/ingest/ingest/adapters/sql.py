@@ -4,6 +4,7 @@ from typing import Self
 
 from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSplits, SqlTombstones
 from ingest.adapters.sql_keys import SqlPatients, SqlSealedThings, SqlSiteKeys
+from ingest.adapters.sql_pulls import SqlPulls
 from ingest.adapters.sql_studies import SqlHeld, SqlInstances, SqlReceptions, SqlRefusals, SqlStudies
 from radloop.sql import SqlUnitOfWork
 
@@ -25,4 +26,5 @@ class SqlIngestUnitOfWork(SqlUnitOfWork):
         self.site_keys = SqlSiteKeys(self.connection)
         self.patients = SqlPatients(self.connection)
         self.sealed = SqlSealedThings(self.connection)
+        self.pulls = SqlPulls(self.connection)
         return self

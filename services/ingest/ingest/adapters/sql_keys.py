@@ -4,7 +4,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest.adapters.tables import HELD, PATIENTS, PROJECTS, SERIES, SITE_KEYS, SPLITS, STUDIES, TOMBSTONES
+from ingest.adapters.tables import (
+    HELD,
+    PATIENTS,
+    PROJECTS,
+    PULL_STUDIES,
+    PULLS,
+    SERIES,
+    SITE_KEYS,
+    SPLITS,
+    STUDIES,
+    TOMBSTONES,
+)
 from ingest.domain.messages import Sealed
 from radloop.references import ObjectRef
 from radloop.sql import upsert
@@ -20,6 +31,8 @@ _SEALED: tuple[tuple[str, sa.Table, Any, Any], ...] = (
     ("study", STUDIES, STUDIES.c.study_key, STUDIES.c.identity),
     ("series", SERIES, SERIES.c.series_key, SERIES.c.routing),
     ("held", HELD, HELD.c.held_id, HELD.c.object_key),
+    ("pull", PULLS, PULLS.c.pull_id, PULLS.c.sealed),
+    ("pull-study", PULL_STUDIES, PULL_STUDIES.c.entry_id, PULL_STUDIES.c.identity),
 )
 
 
@@ -118,5 +131,7 @@ class SqlSealedThings:
 
 
 def _still(table: sa.Table) -> Any:
-    """What was released from quarantine is no longer there."""
+    """What was released from quarantine is no longer there, nor is who a study was about once it was pulled."""
+    if table is PULL_STUDIES:
+        return PULL_STUDIES.c.identity != ""
     return sa.not_(table.c.released) if table is HELD else sa.true()

@@ -177,3 +177,48 @@ TOMBSTONES = sa.Table(
 SITE_KEYS = sa.Table(
     "site_keys", METADATA, sa.Column("fingerprint", sa.String(40), primary_key=True), _version("version")
 )
+
+PULLS = sa.Table(
+    "pulls",
+    METADATA,
+    sa.Column("pull_id", _ID, primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False, index=True),
+    sa.Column("archive", sa.String(100), nullable=False),
+    sa.Column("way", sa.String(10), nullable=False),
+    sa.Column("project_id", sa.String(100), nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False, index=True),
+    sa.Column("sealed", sa.Text, nullable=False),
+    _version("vault_version", index=True),
+    _flag("listed"),
+    sa.Column("problem", sa.String(60), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("not_before", sa.Float, nullable=False),
+    sa.Column("paced_until", sa.Float, nullable=False),
+    sa.Column("ended_at", sa.Float, nullable=False),
+    sa.Column("holder", sa.String(100), nullable=False),
+    sa.Column("held_until", sa.Float, nullable=False),
+)
+
+PULL_STUDIES = sa.Table(
+    "pull_studies",
+    METADATA,
+    sa.Column("entry_id", _ID, primary_key=True),
+    sa.Column("pull_id", _ID, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("study_key", _UID, nullable=False, index=True),
+    sa.Column("fate", sa.String(20), nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    _version("vault_version", index=True),
+    sa.Column("modality", sa.String(16), nullable=False),
+    sa.Column("prior", sa.Boolean, nullable=False),
+    sa.Column("expected", sa.Integer),
+    sa.Column("present", sa.Integer, nullable=False),
+    sa.Column("refused", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("not_before", sa.Float, nullable=False),
+    sa.Column("reason", sa.String(30), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("ended_at", sa.Float, nullable=False),
+    sa.Index("ix_pull_studies_fate", "pull_id", "fate", "position"),
+)
