@@ -14,6 +14,7 @@ from ingest.adapters.http import make_router
 from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_operator import make_operator_router
+from ingest.adapters.http_report import make_report_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
 from ingest.adapters.http_store import make_store_router
@@ -25,12 +26,15 @@ from ingest.adapters.references import needed
 from ingest.adapters.resealing import Resealing
 from ingest.adapters.searching import Searches
 from ingest.adapters.site_key import SiteKeyFile
+from ingest.adapters.site_profile import canonical, fingerprint, read_site_profile
 from ingest.adapters.sql import SqlIngestUnitOfWork
+from ingest.adapters.sql_profiles import Reports
 from ingest.adapters.vault import Vault
 from ingest.adapters.viewing import Views
 from ingest.adapters.wire import make_wire
 from ingest.domain.keys import KeyRing
-from ingest.domain.messages import AdoptSiteKeys
+from ingest.domain.messages import AdoptProfile, AdoptSiteKeys
+from ingest.handlers import privacy
 from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
@@ -42,17 +46,19 @@ NAME = "ingest"
 MIGRATIONS = "ingest.adapters.migrations"
 
 
-def bind(site: str, keys: Callable[[], KeyRing], clock: Any) -> dict[type, Any]:
+def bind(site: str, keys: Callable[[], KeyRing], clock: Any, release_persons: int = 1) -> dict[type, Any]:
     """Return HANDLERS with everything but the message and the unit of work bound."""
     extra: dict[Any, dict[str, Any]] = {
         handlers.accept_instance: {"clock": clock, "keys": keys},
         handlers.hold_instance: {"clock": clock, "keys": keys},
-        handlers.release_held: {"clock": clock},
+        privacy.propose_release: {"clock": clock},
+        handlers.release_held: {"clock": clock, "persons": release_persons},
+        privacy.adopt_profile: {"clock": clock},
         handlers.note_refusal: {"clock": clock},
         handlers.note_difference: {"clock": clock},
         handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
-        handlers.withdraw_study: {"clock": clock, "site": site},
+        privacy.withdraw_study: {"clock": clock, "site": site},
     }
     return {message: partial(handler, **extra.get(handler, {})) for message, handler in handlers.HANDLERS.items()}
 
@@ -64,6 +70,7 @@ def build(settings: IngestSettings) -> Service:
     database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
+    site_profile = read_site_profile(settings.profile_file) if settings.profile_file else None
     vault = Vault(site_key.vault_keys)
     wire = make_wire()
     unit_of_work = partial(SqlIngestUnitOfWork, database, wire, source=f"/{shared.site}/{NAME}")
@@ -83,14 +90,16 @@ def build(settings: IngestSettings) -> Service:
             uow.commit()
 
     frame_index, views = FrameIndex(database), Views(note_view, time.time)
-    bound = bind(shared.site, keys, time.time)
+    bound = bind(shared.site, keys, time.time, settings.release_persons)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
     try:
         dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
+        if site_profile:
+            dispatch(AdoptProfile(site_profile.label, fingerprint(site_profile), canonical(site_profile)))
     except BaseException:
-        database.close()  # another site's key: the start ends here
+        database.close()  # another site's key, or a profile changed in silence: the start ends here
         raise
-    receiver = Receiver(dispatch, read_only, objects, keys, load_profile(), vault)
+    receiver = Receiver(dispatch, read_only, objects, keys, load_profile(site_profile), vault)
     door = DicomDoor(
         receiver,
         host=settings.dicom_host,
@@ -126,6 +135,7 @@ def build(settings: IngestSettings) -> Service:
             "ae_title": settings.ae_title,
             "turned_away": dict(door.turned_away),
         },
+        release_persons=settings.release_persons,
     )
     listings = Listings(database, settings.quiet_s, settings.broken_quiet_s, forming.failing)
     keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)
@@ -140,6 +150,7 @@ def build(settings: IngestSettings) -> Service:
             router,
             keys_router,
             make_operator_router(dispatch, listings),
+            make_report_router(Reports(database), unit_of_work),
             make_search_router(Searches(database)),
             make_store_router(receiver, note_upload, settings.largest_upload_bytes),
             make_frames_router(frame_index, objects, views),

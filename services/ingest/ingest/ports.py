@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ingest.domain.changes import Changes
 from ingest.domain.keys import Known
 from ingest.domain.messages import ProjectConfigured, Sealed
 from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord, StudyState
@@ -167,6 +168,10 @@ class Held(Protocol):
         """Insert a held instance; a repeat changes nothing."""
         ...
 
+    def propose(self, held_id: str, by: str, at: float) -> None:
+        """Note who wants it released."""
+        ...
+
     def release(self, held_id: str) -> None:
         """Mark as released."""
         ...
@@ -299,6 +304,26 @@ class SealedThings(Protocol):
         ...
 
 
+class ChangesMade(Protocol):
+    """What de-identification did, each different set once."""
+
+    def remember(self, changes: Changes) -> None:
+        """Insert what was done to an instance; a repeat changes nothing."""
+        ...
+
+
+class SiteProfiles(Protocol):
+    """The profiles that instances were cleaned under."""
+
+    def fingerprint(self, label: str) -> str | None:
+        """Return what tells the contents of a profile, by name and version; None when it is new."""
+        ...
+
+    def remember(self, label: str, fingerprint: str, body: str, at: float) -> None:
+        """Insert a profile."""
+        ...
+
+
 class IngestUnitOfWork(UnitOfWork, Protocol):
     """All of `ingest`'s state in one transaction."""
 
@@ -314,3 +339,5 @@ class IngestUnitOfWork(UnitOfWork, Protocol):
     site_keys: SiteKeys
     patients: Patients
     sealed: SealedThings
+    changes: ChangesMade
+    site_profiles: SiteProfiles

@@ -19,6 +19,7 @@ from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.vault import Vault
+from ingest.domain.changes import Changes
 from ingest.domain.messages import AdoptSiteKeys, Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
 from ingest.domain.model import HeldInstance, Instance, Refusal, SliceHeader
 from ingest.domain.pseudonyms import Pseudonyms
@@ -153,6 +154,9 @@ class FakeHeld:
 
     def add(self, held: HeldInstance, at: float) -> None:
         self.rows.setdefault(held.held_id, held)
+
+    def propose(self, held_id: str, by: str, at: float) -> None:
+        self.rows[held_id] = dataclasses.replace(self.rows[held_id], proposed_by=by)
 
     def release(self, held_id: str) -> None:
         del self.rows[held_id]
@@ -302,6 +306,26 @@ class FakeSiteKeys:
         return self.needed
 
 
+class FakeChanges:
+    def __init__(self) -> None:
+        self.rows: dict[str, Changes] = {}
+
+    def remember(self, changes: Changes) -> None:
+        self.rows[changes.digest] = changes
+
+
+class FakeSiteProfiles:
+    def __init__(self) -> None:
+        self.rows: dict[str, str] = {}
+
+    def fingerprint(self, label: str) -> str | None:
+        return self.rows.get(label)
+
+    def remember(self, label: str, fingerprint: str, body: str, at: float) -> None:
+        assert label not in self.rows
+        self.rows[label] = fingerprint
+
+
 class FakeIngestUnitOfWork(FakeUnitOfWork):
     """One unit of work for a whole test: state stays; what is published is collected in ``said``."""
 
@@ -313,6 +337,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
+        self.changes, self.site_profiles = FakeChanges(), FakeSiteProfiles()
         self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)
 
     def publish(self, *messages: Message) -> None:

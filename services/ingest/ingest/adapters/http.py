@@ -13,7 +13,14 @@ from ingest.adapters.reception import Dispatch, Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import CompleteStudies, FormAgain, ImportSplit, ProjectConfigured, WithdrawStudy
+from ingest.domain.messages import (
+    CompleteStudies,
+    FormAgain,
+    ImportSplit,
+    ProjectConfigured,
+    ProposeRelease,
+    WithdrawStudy,
+)
 from ingest.domain.model import StudyState
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.reasons import WithdrawReason
@@ -80,6 +87,7 @@ def make_router(
     vault: Vault,
     largest_upload_bytes: int,
     dicom_address: Callable[[], dict[str, Any]],
+    release_persons: int,
 ) -> APIRouter:
     """Return the service's endpoints, each bound to what it needs."""
     router = APIRouter(prefix="/v1")
@@ -167,11 +175,15 @@ def make_router(
 
     @router.post("/quarantine/{held_id}/release")
     def release(held_id: str, principal: Asking) -> dict[str, Any]:
-        """Somebody has looked: let it in."""
+        """Somebody has looked: let it in. Where two people have to, the first one's call only proposes it."""
         principal.require(SITE, Role.SITE_ADMIN)
-        study_key = receiver.release(held_id)
-        audit(principal, "release", held_id)
-        return {"study_key": study_key}
+        if release_persons > 1:
+            with unit_of_work(read_only=True) as uow:
+                held = uow.held.get(held_id)
+            if held is None or held.proposed_by in ("", principal.subject):
+                dispatch(ProposeRelease(held_id, principal.subject))
+                return {"study_key": held.study_key if held else "", "released": False, "waits_for": "second-person"}
+        return {"study_key": receiver.release(held_id, principal.subject), "released": True, "waits_for": None}
 
     @router.post("/withdraw")
     def withdraw(body: Withdrawal, principal: Asking) -> dict[str, Any]:

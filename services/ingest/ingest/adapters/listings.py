@@ -46,6 +46,8 @@ _QUARANTINE = sa.select(
     HELD.c.series_key,
     HELD.c.study_key,
     HELD.c.at,
+    HELD.c.proposed_by,
+    HELD.c.proposed_at,
 ).order_by(HELD.c.at, HELD.c.held_id)
 
 

@@ -10,6 +10,7 @@ from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of, identity_of, routing_of, searched_of, series_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
 from ingest.adapters.vault import Vault
+from ingest.domain.changes import Changes
 from ingest.domain.deidentification import Profile
 from ingest.domain.keys import KeyRing, Names
 from ingest.domain.model import SeriesRecord, SliceHeader, StudyRecord
@@ -28,6 +29,7 @@ class Prepared:
     series: SeriesRecord
     suspicion: str | None
     names: Names
+    changes: Changes
 
 
 class Preparation:
@@ -69,7 +71,7 @@ class Preparation:
         Refused
             See `parsing.parse`; also UNDECODABLE for what only shows when every element is looked at.
         """
-        parsed = parse(data, transfer_syntax_uid)
+        parsed = parse(data, transfer_syntax_uid, self._profile.site.documents)
         keys = self._keys()
         identity = identity_of(parsed)
         names = keys.names(identity, parsed.study_instance_uid)
@@ -98,7 +100,7 @@ class Preparation:
                 "description": routing.description,
             }
         )
-        data, header = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
+        data, header, changes = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
         return Prepared(
             data=data,
             header=header,
@@ -115,14 +117,16 @@ class Preparation:
             series=SeriesRecord(series_key, study_key, sealed_routing, vault_version, **series_of(parsed.ds)),
             suspicion=suspicion,
             names=names,
+            changes=changes,
         )
 
     def _clean(
         self, parsed: Parsed, of_study: Pseudonyms, patient: str, days_back: int, header: SliceHeader
-    ) -> tuple[bytes, SliceHeader]:
+    ) -> tuple[bytes, SliceHeader, Changes]:
         try:
-            Cleaner(self._profile, of_study).clean(parsed.ds, patient, days_back)
-            return encode(parsed, header, of_study.uid(parsed.sop_instance_uid))
+            cleaner = Cleaner(self._profile, of_study)
+            changes = cleaner.clean(parsed.ds, patient, days_back, document=parsed.is_document)
+            return *encode(parsed, header, of_study.uid(parsed.sop_instance_uid)), changes
         except Refused as refused:
             raise RefusedInstance(
                 refused.reason, refused.detail, parsed.study_instance_uid, parsed.series_instance_uid

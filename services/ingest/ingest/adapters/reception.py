@@ -107,8 +107,8 @@ class Receiver:
         """Begin to receive from one sender; ``called_ae_title`` is empty for an upload."""
         return Reception(self, called_ae_title)
 
-    def release(self, held_id: str) -> str:
-        """Let a held instance in after all, and return its study's key.
+    def release(self, held_id: str, subject: str = "") -> str:
+        """Let a held instance in after all, because ``subject`` looked at it, and return its study's key.
 
         Raises
         ------
@@ -123,9 +123,9 @@ class Receiver:
         with self.open("") as reception:
             reception.begin(held.study_key)
             ref = self.objects.put(_object_key(held.study_key, held.sop_key, data), data)
-            instance = Instance(held.sop_key, held.series_key, held.study_key, ref, held.header)
+            instance = Instance(held.sop_key, held.series_key, held.study_key, ref, held.header, held.changes)
             try:
-                self.dispatch(ReleaseHeld(held_id, instance))
+                self.dispatch(ReleaseHeld(held_id, instance, subject))
             except Conflict:
                 self.objects.delete(ref.key)
                 raise
@@ -266,9 +266,11 @@ class Reception:
         self.begin(study_key)
         key = _object_key(study_key, cleaned.sop_key, cleaned.data)
         ref = self._receiver.objects.put(key, cleaned.data)
-        instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header)
+        instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header, cleaned.changes.digest)
         try:
-            self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names))
+            self._receiver.dispatch(
+                AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names, cleaned.changes)
+            )
         except Conflict as conflict:
             # Withdrawn, or sent by two senders at once, since we looked.
             self._receiver.objects.delete(key)
@@ -325,9 +327,10 @@ class Reception:
             ref,
             cleaned.header,
             cleaned.study.vault_version,
+            cleaned.changes.digest,
         )
         try:
-            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names))
+            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names, cleaned.changes))
         except Conflict as conflict:  # withdrawn, or the keys were rotated, since we looked
             self._receiver.objects.delete(ref.key)
             if conflict.code == _KEYS_ROTATED:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ingest.domain.changes import Changes
 from ingest.domain.keys import Names
 from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord
 from ingest.domain.reasons import RejectReason, WithdrawReason
@@ -154,6 +155,7 @@ class AcceptInstance(Message):
     study: StudyRecord
     series: SeriesRecord
     names: Names
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ class HoldInstance(Message):
     study: StudyRecord
     series: SeriesRecord
     names: Names
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +220,20 @@ class SayRefusals(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ProposeRelease(Message):
+    """A first person has looked, and a second one is to."""
+
+    held_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseHeld(Message):
     """A person has looked: the held instance counts from now on, stored as ``instance.object``."""
 
     held_id: str
     instance: Instance
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +269,15 @@ class AdoptSiteKeys(Message):
     fingerprints: tuple[tuple[int, str], ...]
     subject: str = ""
     """Who asked for a rotation; empty at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptProfile(Message):
+    """What arrives is cleaned by this profile of the site from now on; ``body`` is what it says, as JSON."""
+
+    label: str
+    fingerprint: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,90 @@
+"""What keeps patients private: the site's profile, releases that two people agree on, and withdrawal to its end."""
+
+from ingest.domain.messages import AdoptProfile, ForgetObjects, ProposeRelease, StudyWithdrawn, WithdrawStudy
+from ingest.ports import Clock, IngestUnitOfWork
+from radloop.errors import Conflict, NotFound, PermanentError
+from radloop.messages import Message
+
+
+def adopt_profile(cmd: AdoptProfile, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Remember the profile that what arrives is cleaned by, or refuse to start with another under a known name and version.
+
+    Raises
+    ------
+    PermanentError
+        ``site-profile-changed``.
+    """
+    known = uow.site_profiles.fingerprint(cmd.label)
+    if known is None:
+        uow.site_profiles.remember(cmd.label, cmd.fingerprint, cmd.body, clock())
+        uow.audit("ingest", "adopt-profile", cmd.label)
+    elif known != cmd.fingerprint:
+        raise PermanentError(
+            "site-profile-changed",
+            expected=f"under {cmd.label!r} what it said before",
+            got="something else",
+            do="raise its version: objects name the profile they were cleaned by",
+        )
+    return []
+
+
+def propose_release(cmd: ProposeRelease, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Note that a first person has looked and wants an instance released; a second one is to agree.
+
+    Raises
+    ------
+    NotFound
+        When nothing is held under the id (any more).
+    Conflict
+        ``second-person-needed`` when the same person has proposed it; ``release-proposed`` when another one just did.
+    """
+    held = uow.held.get(cmd.held_id)
+    if held is None:
+        raise NotFound("nothing-held", expected="an instance in quarantine", got="none under this id")
+    if held.proposed_by == cmd.subject:
+        raise second_person_needed()
+    if held.proposed_by:
+        raise Conflict("release-proposed", expected="an instance nobody has proposed", got="one", do="release it again")
+    uow.held.propose(cmd.held_id, cmd.subject, clock())
+    uow.audit(cmd.subject, "propose-release", cmd.held_id)
+    return []
+
+
+def second_person_needed() -> Conflict:
+    """Return the error for who would agree with themselves."""
+    return Conflict(
+        "second-person-needed",
+        expected="a second person, who looks as well and releases it",
+        got="the one who proposed it",
+        do="ask a colleague with the role site-admin: two different people release here (INGEST_RELEASE_PERSONS)",
+    )
+
+
+def refuse_withdrawn(uow: IngestUnitOfWork, study_key: str) -> None:
+    """Stop where a study was withdrawn.
+
+    Raises
+    ------
+    Conflict
+        ``study-withdrawn``.
+    """
+    if uow.tombstones.has(study_key):
+        raise Conflict("study-withdrawn", expected="a study that was not withdrawn", got="one that was")
+
+
+def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site: str) -> list[Message]:
+    """Put a tombstone, forget the rows and say it; a worker deletes the objects. A repeat changes nothing."""
+    if uow.tombstones.has(cmd.study_key):
+        return []
+    study = uow.studies.get(cmd.study_key)
+    version = study.record.key_version if study else cmd.key_version
+    uow.tombstones.add(cmd.study_key, cmd.reason, clock(), version)
+    uow.studies.forget(cmd.study_key)
+    uow.audit(cmd.subject, "withdraw", cmd.study_key)
+    return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
+
+
+def forget_objects(cmd: ForgetObjects, uow: IngestUnitOfWork) -> list[Message]:
+    """Remember that the objects of a withdrawn study are gone."""
+    uow.tombstones.mark_empty(cmd.study_key)
+    return []
