@@ -8,6 +8,7 @@ from typing import Any
 from ingest import handlers
 from ingest.adapters.cleaning import load_profile
 from ingest.adapters.dimse import DicomDoor
+from ingest.adapters.finding import Finding
 from ingest.adapters.forming import Forgetting, Forming
 from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
@@ -18,6 +19,7 @@ from ingest.adapters.http_report import make_report_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
 from ingest.adapters.http_store import make_store_router
+from ingest.adapters.http_withdrawal import make_withdrawal_router
 from ingest.adapters.listings import Listings
 from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.queries import Queries
@@ -58,6 +60,7 @@ def bind(site: str, keys: Callable[[], KeyRing], clock: Any, release_persons: in
         handlers.note_difference: {"clock": clock},
         handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
+        privacy.refuse_patient: {"clock": clock},
         privacy.withdraw_study: {"clock": clock, "site": site},
     }
     return {message: partial(handler, **extra.get(handler, {})) for message, handler in handlers.HANDLERS.items()}
@@ -151,6 +154,9 @@ def build(settings: IngestSettings) -> Service:
             keys_router,
             make_operator_router(dispatch, listings),
             make_report_router(Reports(database), unit_of_work),
+            make_withdrawal_router(
+                dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key, finding=Finding(database, vault)
+            ),
             make_search_router(Searches(database)),
             make_store_router(receiver, note_upload, settings.largest_upload_bytes),
             make_frames_router(frame_index, objects, views),

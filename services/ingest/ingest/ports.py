@@ -260,6 +260,22 @@ class Tombstones(Protocol):
         ...
 
 
+class RefusedPatients(Protocol):
+    """Patients of whom nothing is taken in."""
+
+    def has(self, patients: Collection[str]) -> bool:
+        """Whether one of these pseudonyms, of one patient under every key version, is refused."""
+        ...
+
+    def add(self, patient: str, reason: WithdrawReason, at: float, key_version: int) -> None:
+        """Insert a patient; a repeat changes nothing."""
+        ...
+
+    def remove(self, patients: Collection[str]) -> int:
+        """Delete a patient, and return how many rows that were."""
+        ...
+
+
 class Patients(Known, Protocol):
     """Who is known, and under which key version."""
 
@@ -340,4 +356,5 @@ class IngestUnitOfWork(UnitOfWork, Protocol):
     patients: Patients
     sealed: SealedThings
     changes: ChangesMade
+    refused_patients: RefusedPatients
     site_profiles: SiteProfiles

@@ -326,6 +326,20 @@ class FakeSiteProfiles:
         self.rows[label] = fingerprint
 
 
+class FakeRefusedPatients:
+    def __init__(self) -> None:
+        self.rows: dict[str, WithdrawReason] = {}
+
+    def has(self, patients: Collection[str]) -> bool:
+        return any(patient in self.rows for patient in patients)
+
+    def add(self, patient: str, reason: WithdrawReason, at: float, key_version: int) -> None:
+        self.rows.setdefault(patient, reason)
+
+    def remove(self, patients: Collection[str]) -> int:
+        return len([self.rows.pop(patient) for patient in patients if patient in self.rows])
+
+
 class FakeIngestUnitOfWork(FakeUnitOfWork):
     """One unit of work for a whole test: state stays; what is published is collected in ``said``."""
 
@@ -337,6 +351,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
+        self.refused_patients = FakeRefusedPatients()
         self.changes, self.site_profiles = FakeChanges(), FakeSiteProfiles()
         self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)
 

@@ -9,6 +9,7 @@ from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of, identity_of, routing_of, searched_of, series_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
+from ingest.adapters.values import text_of
 from ingest.adapters.vault import Vault
 from ingest.domain.changes import Changes
 from ingest.domain.deidentification import Profile
@@ -90,6 +91,7 @@ class Preparation:
                 "study_instance_uid": parsed.study_instance_uid,
                 "patient_id": identity.patient_id,
                 "issuer": identity.issuer,
+                "accession_number": text_of(parsed.ds, 0x00080050),
             }
         )
         sealed_routing = self._vault.seal_fields(

@@ -251,7 +251,9 @@ class Reception:
         study_key = cleaned.study.study_key
         with self._receiver.unit_of_work() as uow:
             # Once begun, counting looks for the tombstone anyway.
-            withdrawn = study_key not in self._begun and uow.tombstones.has(study_key)
+            withdrawn = study_key not in self._begun and (
+                uow.tombstones.has(study_key) or uow.refused_patients.has(tuple(cleaned.names.patients.values()))
+            )
             known = uow.instances.get(cleaned.sop_key)
         if withdrawn:
             return self._refuse_withdrawn(cleaned)
@@ -282,7 +284,7 @@ class Reception:
         return Outcome(Fate.STORED, study_key)
 
     def _refuse_withdrawn(self, cleaned: Prepared) -> Outcome:
-        detail = "the study was withdrawn"
+        detail = "the study was withdrawn, or its patient wants none here"
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
         self._receiver.dispatch(NoteRefusal(Refusal(study_key, series_key, RejectReason.WITHDRAWN, 1, detail)))
         return Outcome(Fate.REFUSED, study_key, RejectReason.WITHDRAWN, detail)

@@ -3,7 +3,7 @@
 from typing import Self
 
 from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSplits, SqlTombstones
-from ingest.adapters.sql_keys import SqlPatients, SqlSealedThings, SqlSiteKeys
+from ingest.adapters.sql_keys import SqlPatients, SqlRefusedPatients, SqlSealedThings, SqlSiteKeys
 from ingest.adapters.sql_profiles import SqlChanges, SqlSiteProfiles
 from ingest.adapters.sql_studies import SqlHeld, SqlInstances, SqlReceptions, SqlRefusals, SqlStudies
 from radloop.sql import SqlUnitOfWork
@@ -27,5 +27,6 @@ class SqlIngestUnitOfWork(SqlUnitOfWork):
         self.patients = SqlPatients(self.connection)
         self.changes = SqlChanges(self.connection)
         self.site_profiles = SqlSiteProfiles(self.connection)
+        self.refused_patients = SqlRefusedPatients(self.connection)
         self.sealed = SqlSealedThings(self.connection)
         return self

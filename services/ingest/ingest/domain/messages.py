@@ -247,6 +247,24 @@ class WithdrawStudy(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class RefusePatient(Message):
+    """Refuse whatever comes of a patient, under any key version, from now on."""
+
+    patient: str
+    key_version: int
+    reason: WithdrawReason
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitPatient(Message):
+    """Take in again what comes of a patient who was refused; ``patients`` are their pseudonyms under every key version."""
+
+    patients: tuple[str, ...]
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetObjects(Message):
     """The objects of a withdrawn study are gone."""
 

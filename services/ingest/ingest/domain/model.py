@@ -180,7 +180,7 @@ class StudyRecord:
     study_key, patient : str
         Pseudonyms.
     identity : str
-        Original study UID and patient, encrypted; for re-identification by the site's administrator.
+        Original study UID, accession number and patient, encrypted; for re-identification by the site's administrator.
     key_version, patient_version : int
         Versions of the site key that the study, and its patient, are pseudonymised under.
     vault_version : int

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from ingest.domain.keys import Chosen, KeyRing, Names
 from ingest.domain.messages import (
     AcceptInstance,
+    AdmitPatient,
     AdoptProfile,
     AdoptSiteKeys,
     Case,
@@ -22,6 +23,7 @@ from ingest.domain.messages import (
     ProjectConfigured,
     ProposeRelease,
     RecordCases,
+    RefusePatient,
     ReleaseHeld,
     Reseal,
     SayRefusals,
@@ -219,9 +221,11 @@ def release_held(cmd: ReleaseHeld, uow: IngestUnitOfWork, clock: Clock, persons:
 
 
 def _refuse_outdated(uow: IngestUnitOfWork, record: StudyRecord, names: Names, keys: Keys) -> None:
-    """Refuse a new study whose names were chosen before a rotation, or before its patient was named by somebody else."""
+    """Refuse a new study of a refused patient, or whose names were chosen before a rotation or before somebody else's choice."""
     if uow.studies.get(record.study_key) is not None:
         return
+    if uow.refused_patients.has(tuple(names.patients.values())):
+        raise Conflict("study-withdrawn", expected="a study of a patient who is not refused", got="one who is")
     if names.newest == uow.site_keys.current():
         chosen = keys().choose(names, uow.patients)
         if chosen == Chosen(record.key_version, record.patient_version):
@@ -416,5 +420,7 @@ HANDLERS = {
     SayRefusals: say_refusals,
     WithdrawStudy: privacy.withdraw_study,
     ForgetObjects: privacy.forget_objects,
+    RefusePatient: privacy.refuse_patient,
+    AdmitPatient: privacy.admit_patient,
     ImportSplit: import_split,
 }

@@ -1,6 +1,14 @@
 """What keeps patients private: the site's profile, releases that two people agree on, and withdrawal to its end."""
 
-from ingest.domain.messages import AdoptProfile, ForgetObjects, ProposeRelease, StudyWithdrawn, WithdrawStudy
+from ingest.domain.messages import (
+    AdmitPatient,
+    AdoptProfile,
+    ForgetObjects,
+    ProposeRelease,
+    RefusePatient,
+    StudyWithdrawn,
+    WithdrawStudy,
+)
 from ingest.ports import Clock, IngestUnitOfWork
 from radloop.errors import Conflict, NotFound, PermanentError
 from radloop.messages import Message
@@ -82,6 +90,32 @@ def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site
     uow.studies.forget(cmd.study_key)
     uow.audit(cmd.subject, "withdraw", cmd.study_key)
     return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
+
+
+def refuse_patient(cmd: RefusePatient, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Refuse a patient's studies from now on; those that are here are withdrawn one by one."""
+    uow.refused_patients.add(cmd.patient, cmd.reason, clock(), cmd.key_version)
+    uow.audit(cmd.subject, "refuse-patient", patient_target(cmd.patient))
+    return []
+
+
+def admit_patient(cmd: AdmitPatient, uow: IngestUnitOfWork) -> list[Message]:
+    """Take a patient's studies in again; what was withdrawn stays withdrawn.
+
+    Raises
+    ------
+    NotFound
+        ``patient-not-refused``.
+    """
+    if not uow.refused_patients.remove(cmd.patients):
+        raise NotFound("patient-not-refused", expected="a patient who is refused", got="another")
+    uow.audit(cmd.subject, "admit-patient", patient_target(cmd.patients[0]))
+    return []
+
+
+def patient_target(patient: str) -> str:
+    """Return how the audit trail names a patient: as the de-identified objects do."""
+    return f"P-{patient[:16]}"
 
 
 def forget_objects(cmd: ForgetObjects, uow: IngestUnitOfWork) -> list[Message]:
