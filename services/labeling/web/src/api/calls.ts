@@ -149,7 +149,7 @@ export const formAgain = (studyKey: string) =>
 export const completeStudy = (studyKey: string) =>
   json<{ study_key: string }>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}/complete`), { method: "POST" });
 export const releaseHeld = (heldId: string) =>
-  json<{ study_key: string }>(ingest(`/v1/quarantine/${encodeURIComponent(heldId)}/release`), { method: "POST" });
+  json<{ study_key: string; released: boolean }>(ingest(`/v1/quarantine/${encodeURIComponent(heldId)}/release`), { method: "POST" });
 export const withdrawStudy = (studyKey: string, reason: WithdrawReason) =>
   json<{ study_key: string; before: string }>(ingest("/v1/withdraw"), {
     method: "POST",

@@ -247,6 +247,8 @@ export interface HeldInstance {
   series_key: string;
   study_key: string;
   at: number;
+  /** Who wants it released, where a second person has to agree. */
+  proposed_by: string;
 }
 
 export interface StudyDetail {
