@@ -15,6 +15,7 @@ from ingest.adapters.http import make_router
 from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_operator import make_operator_router
+from ingest.adapters.http_proof import Proofs, make_proof_router
 from ingest.adapters.http_report import make_report_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
@@ -31,6 +32,7 @@ from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.site_profile import canonical, fingerprint, read_site_profile
 from ingest.adapters.sql import SqlIngestUnitOfWork
 from ingest.adapters.sql_profiles import Reports
+from ingest.adapters.tables import METADATA
 from ingest.adapters.vault import Vault
 from ingest.adapters.viewing import Views
 from ingest.adapters.wire import make_wire
@@ -42,6 +44,7 @@ from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "ingest"
@@ -140,6 +143,14 @@ def build(settings: IngestSettings) -> Service:
         },
         release_persons=settings.release_persons,
     )
+    remains = Remains(
+        NAME,
+        METADATA,
+        unit_of_work,
+        "tombstones",
+        {"refusals": "why what was sent of it was refused, and how often"},
+        objects,
+    )
     listings = Listings(database, settings.quiet_s, settings.broken_quiet_s, forming.failing)
     keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)
     return assemble(
@@ -161,6 +172,8 @@ def build(settings: IngestSettings) -> Service:
             make_store_router(receiver, note_upload, settings.largest_upload_bytes),
             make_frames_router(frame_index, objects, views),
             make_retrieve_router(frame_index, objects, views),
+            remains_router(remains),
+            make_proof_router(Proofs(database, remains), unit_of_work),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         workers=[

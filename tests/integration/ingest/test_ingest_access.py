@@ -53,6 +53,8 @@ TABLE = {
     ("POST", "/v1/keys/{version}/drop"): of_site(S),
     ("POST", "/v1/objects/sweep"): of_site(S, json={"dry_run": True}),
     ("GET", "/v1/audit"): of_site(S, A),
+    ("GET", "/v1/studies/{study_key}/remains"): of_site(S, A),
+    ("GET", "/v1/withdrawn/{study_key}/proof"): of_site(S, A),
 }
 
 

@@ -263,3 +263,22 @@ def test_a_dry_run_of_one_study(site, three):
 def test_withdrawals_that_are_unclear(site, body):
     answer = site.http.post("/v1/withdraw", json={"reason": "consent", **body})
     assert (answer.status_code, answer.json()["error"]) == (422, "withdrawal-unclear")
+
+
+@ONE_ENGINE
+def test_proof_of_a_withdrawal(site, three):
+    ((key,),) = site.rows("SELECT study_key FROM studies ORDER BY received_at LIMIT 1")
+    left = site.http.get(f"/v1/studies/{key}/remains").json()
+    assert left["rows"] == {"cases": 1, "instances": 3, "series": 1, "studies": 1} and not left["forgets"]
+    assert left["objects"] == 5
+    assert site.http.get(f"/v1/withdrawn/{key}/proof").json()["error"] == "not-withdrawn"
+    withdraw(site, study_key=key)
+    site.until(lambda: not [name for name in site.stored() if name.split("/")[1] == key])
+    site.said("study-withdrawn")
+    site.until(lambda: site.rows("SELECT count(*) FROM tombstones WHERE NOT empty") == [(0,)])
+    found = site.http.get(f"/v1/withdrawn/{key}/proof").json()
+    assert found["nothing_left"] and found["emptied"] and found["reason"] == "consent"
+    assert found["remains"]["rows"] == {} and found["remains"]["objects"] == 0
+    assert [one["table"] for one in found["remains"]["kept"]] == ["tombstones"]
+    assert any("Backups" in line for line in found["not_seen_here"])
+    assert {("view-proof", key), ("view-remains", key)} <= audited(site)
