@@ -17,6 +17,7 @@ from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_operator import make_operator_router
 from ingest.adapters.http_proof import Proofs, make_proof_router
 from ingest.adapters.http_report import make_report_router
+from ingest.adapters.http_retention import make_retention_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
 from ingest.adapters.http_store import make_store_router
@@ -27,17 +28,20 @@ from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.references import needed
 from ingest.adapters.resealing import Resealing
+from ingest.adapters.retention import Retention, read_retention
 from ingest.adapters.searching import Searches
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.site_profile import canonical, fingerprint, read_site_profile
 from ingest.adapters.sql import SqlIngestUnitOfWork
 from ingest.adapters.sql_profiles import Reports
+from ingest.adapters.sql_retention import Kept
 from ingest.adapters.tables import METADATA
 from ingest.adapters.vault import Vault
 from ingest.adapters.viewing import Views
 from ingest.adapters.wire import make_wire
 from ingest.domain.keys import KeyRing
 from ingest.domain.messages import AdoptProfile, AdoptSiteKeys
+from ingest.domain.retention import RetentionPolicy
 from ingest.handlers import privacy
 from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
@@ -63,6 +67,8 @@ def bind(site: str, keys: Callable[[], KeyRing], clock: Any, release_persons: in
         handlers.note_difference: {"clock": clock},
         handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
+        privacy.keep_flag: {"clock": clock},
+        privacy.notice_retention: {"clock": clock},
         privacy.refuse_patient: {"clock": clock},
         privacy.withdraw_study: {"clock": clock, "site": site},
     }
@@ -77,6 +83,7 @@ def build(settings: IngestSettings) -> Service:
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
     site_profile = read_site_profile(settings.profile_file) if settings.profile_file else None
+    policy = read_retention(settings.retention_file) if settings.retention_file else RetentionPolicy()
     vault = Vault(site_key.vault_keys)
     wire = make_wire()
     unit_of_work = partial(SqlIngestUnitOfWork, database, wire, source=f"/{shared.site}/{NAME}")
@@ -143,6 +150,7 @@ def build(settings: IngestSettings) -> Service:
         },
         release_persons=settings.release_persons,
     )
+    retention = Retention(dispatch, Kept(database), policy, time.time)
     remains = Remains(
         NAME,
         METADATA,
@@ -173,12 +181,14 @@ def build(settings: IngestSettings) -> Service:
             make_frames_router(frame_index, objects, views),
             make_retrieve_router(frame_index, objects, views),
             remains_router(remains),
+            make_retention_router(retention),
             make_proof_router(Proofs(database, remains), unit_of_work),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         workers=[
             Worker("forming", forming.step, interval_s=0.2),
             Worker("resealing", Resealing(receiver, keys).step, interval_s=1.0),
+            Worker("retention", retention.step, interval_s=settings.retention_interval_s),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
         ],
         checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},

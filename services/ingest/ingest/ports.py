@@ -320,6 +320,30 @@ class SealedThings(Protocol):
         ...
 
 
+class UsedCases(Protocol):
+    """What retention looks at: which cases have a label or are asked for, and which studies were given notice of."""
+
+    def label(self, case_id: str, study_key: str) -> None:
+        """Note that a case has an approved label; a repeat changes nothing."""
+        ...
+
+    def flag(self, case_id: str, study_key: str, at: float) -> None:
+        """Note that a round asks for a case; the last time counts."""
+        ...
+
+    def notice(self, study_key: str, why: str, at: float) -> None:
+        """Give notice of a study; a repeat changes nothing."""
+        ...
+
+    def drop_notice(self, study_key: str) -> None:
+        """Take notice back."""
+        ...
+
+    def forget(self, study_key: str) -> None:
+        """Delete all of it about a study."""
+        ...
+
+
 class ChangesMade(Protocol):
     """What de-identification did, each different set once."""
 
@@ -356,5 +380,6 @@ class IngestUnitOfWork(UnitOfWork, Protocol):
     patients: Patients
     sealed: SealedThings
     changes: ChangesMade
+    used_cases: UsedCases
     refused_patients: RefusedPatients
     site_profiles: SiteProfiles

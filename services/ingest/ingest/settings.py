@@ -39,6 +39,12 @@ class IngestSettings(ServiceSettings):
     profile_file: Path | None = None
     """JSON file of the site's profile of de-identification (docs/operate/profile.md); none: the Basic Profile with modified dates."""
 
+    retention_file: Path | None = None
+    """JSON file of how long studies are kept, project by project (docs/operate/privacy.md); none: until they are withdrawn."""
+
+    retention_interval_s: float = Field(default=3600.0, gt=0)
+    """How often the retention rules are looked at; seconds."""
+
     release_persons: int = Field(default=1, ge=1, le=2)
     """How many people have to look before something leaves quarantine; 2: one proposes, another one releases."""
 

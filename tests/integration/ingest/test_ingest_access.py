@@ -38,6 +38,7 @@ TABLE = {
     ("POST", "/v1/quarantine/{held_id}/release"): of_site(S),
     ("GET", "/v1/withdrawn"): of_site(S, A),
     ("POST", "/v1/withdraw"): of_site(S, json=NOTHING),
+    ("GET", "/v1/retention"): of_site(S, A),
     ("POST", "/v1/patients/admit"): of_site(S, json={"patient_id": "nobody"}),
     ("PUT", "/v1/projects/{project_id}/split"): in_project(S, L, json={"patients": []}),
     ("POST", "/v1/cases/resolve"): in_project(S, L, json={"project_id": "p", "series": []}),

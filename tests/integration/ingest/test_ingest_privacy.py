@@ -10,6 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
 
 from radloop.auth import Role
+from radloop.contracts.edge_miner.v1 import edge_miner_pb2
+from radloop.contracts.ingest.v1 import ingest_pb2
+from radloop.contracts.qa.v1 import qa_pb2
 from radloop.errors import Invalid, PermanentError
 from radloop.testing.databases import ONE_ENGINE
 
@@ -282,3 +285,36 @@ def test_proof_of_a_withdrawal(site, three):
     assert [one["table"] for one in found["remains"]["kept"]] == ["tombstones"]
     assert any("Backups" in line for line in found["not_seen_here"])
     assert {("view-proof", key), ("view-remains", key)} <= audited(site)
+
+
+def test_retention_lists_and_then_withdraws(start, environment, monkeypatch, send_to, slice_of):
+    file = environment / "retention.json"
+    monkeypatch.setenv("INGEST_RETENTION_FILE", str(file))
+    monkeypatch.setenv("INGEST_RETENTION_INTERVAL_S", "0.1")
+    rules = {"projects": {"p": {"unlabelled_days": 0}}, "notice_days": 0}
+    file.write_text(json.dumps(rules))
+    site = start()
+    site.configure()
+    for number in (1, 2, 3):
+        send(site, send_to, *study_of(slice_of, number, PatientID=f"PAT-{number}"))
+    site.settle()
+    cases = dict(site.rows("SELECT study_key, case_id FROM cases"))
+    labelled, flagged, forgotten = cases
+    site.hear("label-approved", qa_pb2.LabelApproved(case_id=cases[labelled], study_key=labelled, project_id="p"))
+    site.hear("edge-case-flagged", edge_miner_pb2.EdgeCaseFlagged(case_id=cases[flagged], study_key=flagged))
+
+    def due() -> list[dict]:
+        return site.http.get("/v1/retention").json()["due"]
+
+    site.until(lambda: [one["study_key"] for one in due()] == [forgotten])
+    site.until(lambda: due()[0]["noticed_at"] is not None)
+    assert due()[0]["goes_at"] is None and site.status["withdrawn"] == 0  # listed, and nothing more
+    site.service.drain()
+
+    file.write_text(json.dumps(rules | {"act": True}))
+    site = start()
+    site.until(lambda: site.status["withdrawn"] == 1)
+    (event,) = site.said("study-withdrawn")
+    assert (event.study_key, event.reason) == (forgotten, ingest_pb2.WITHDRAW_REASON_RETENTION)
+    assert ("withdraw", forgotten) in audited(site)
+    assert {key for (key,) in site.rows("SELECT study_key FROM studies")} == {labelled, flagged}

@@ -340,6 +340,30 @@ class FakeRefusedPatients:
         return len([self.rows.pop(patient) for patient in patients if patient in self.rows])
 
 
+class FakeUsedCases:
+    def __init__(self) -> None:
+        self.labelled: dict[str, str] = {}
+        self.flagged: dict[str, tuple[str, float]] = {}
+        self.notices: dict[str, float] = {}
+
+    def label(self, case_id: str, study_key: str) -> None:
+        self.labelled.setdefault(case_id, study_key)
+
+    def flag(self, case_id: str, study_key: str, at: float) -> None:
+        self.flagged[case_id] = (study_key, at)
+
+    def notice(self, study_key: str, why: str, at: float) -> None:
+        self.notices.setdefault(study_key, at)
+
+    def drop_notice(self, study_key: str) -> None:
+        self.notices.pop(study_key, None)
+
+    def forget(self, study_key: str) -> None:
+        self.labelled = {case: study for case, study in self.labelled.items() if study != study_key}
+        self.flagged = {case: row for case, row in self.flagged.items() if row[0] != study_key}
+        self.drop_notice(study_key)
+
+
 class FakeIngestUnitOfWork(FakeUnitOfWork):
     """One unit of work for a whole test: state stays; what is published is collected in ``said``."""
 
@@ -351,6 +375,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
+        self.used_cases = FakeUsedCases()
         self.refused_patients = FakeRefusedPatients()
         self.changes, self.site_profiles = FakeChanges(), FakeSiteProfiles()
         self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)

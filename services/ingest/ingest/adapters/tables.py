@@ -205,3 +205,26 @@ REFUSED_PATIENTS = sa.Table(
     sa.Column("at", sa.Float, nullable=False),
     _version("key_version"),
 )
+
+LABELLED_CASES = sa.Table(
+    "labelled_cases",
+    METADATA,
+    sa.Column("case_id", sa.String(100), primary_key=True),
+    sa.Column("study_key", _UID, nullable=False, index=True),
+)
+
+FLAGGED_CASES = sa.Table(
+    "flagged_cases",
+    METADATA,
+    sa.Column("case_id", sa.String(100), primary_key=True),
+    sa.Column("study_key", _UID, nullable=False, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+)
+
+RETENTION_NOTICES = sa.Table(
+    "retention_notices",
+    METADATA,
+    sa.Column("study_key", _UID, primary_key=True),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)

@@ -69,6 +69,22 @@ class ProjectConfigured(Message):
     members: tuple[Member, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelApproved(Message):
+    """A case has an approved label; what `ingest` needs of it, to know how long a study is kept."""
+
+    case_id: str
+    study_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCaseFlagged(Message):
+    """A round asks for a case; what `ingest` needs of it."""
+
+    case_id: str
+    study_key: str
+
+
 # Said
 
 
@@ -262,6 +278,21 @@ class AdmitPatient(Message):
 
     patients: tuple[str, ...]
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRetention(Message):
+    """A study is due by the site's rules: it is listed from now on, and goes when its notice is over."""
+
+    study_key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropNotice(Message):
+    """A study is not due any more."""
+
+    study_key: str
 
 
 @dataclass(frozen=True, slots=True)

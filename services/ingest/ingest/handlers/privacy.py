@@ -3,7 +3,11 @@
 from ingest.domain.messages import (
     AdmitPatient,
     AdoptProfile,
+    DropNotice,
+    EdgeCaseFlagged,
     ForgetObjects,
+    LabelApproved,
+    NoticeRetention,
     ProposeRelease,
     RefusePatient,
     StudyWithdrawn,
@@ -88,8 +92,36 @@ def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site
     version = study.record.key_version if study else cmd.key_version
     uow.tombstones.add(cmd.study_key, cmd.reason, clock(), version)
     uow.studies.forget(cmd.study_key)
+    uow.used_cases.forget(cmd.study_key)
     uow.audit(cmd.subject, "withdraw", cmd.study_key)
     return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
+
+
+def keep_label(event: LabelApproved, uow: IngestUnitOfWork) -> list[Message]:
+    """Remember that a case has an approved label: its study is kept as long as those that have one."""
+    if not uow.tombstones.has(event.study_key):
+        uow.used_cases.label(event.case_id, event.study_key)
+    return []
+
+
+def keep_flag(event: EdgeCaseFlagged, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Remember that a round asks for a case: nothing takes its study away in silence."""
+    if not uow.tombstones.has(event.study_key):
+        uow.used_cases.flag(event.case_id, event.study_key, clock())
+    return []
+
+
+def notice_retention(cmd: NoticeRetention, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
+    """Give notice that a study is due by the site's rules."""
+    uow.used_cases.notice(cmd.study_key, cmd.why, clock())
+    uow.audit("retention", "notice-retention", cmd.study_key)
+    return []
+
+
+def drop_notice(cmd: DropNotice, uow: IngestUnitOfWork) -> list[Message]:
+    """Take notice back: a label came, a round asked for it, or a rule changed."""
+    uow.used_cases.drop_notice(cmd.study_key)
+    return []
 
 
 def refuse_patient(cmd: RefusePatient, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Profiles and what they changed, proposals to release what is held, patients who are refused."""
+"""Profiles and what they changed, proposals to release what is held, patients who are refused, what retention looks at."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +25,23 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(30), nullable=False),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("key_version", sa.Integer, nullable=False, server_default="1"),
+    )
+    op.create_table(
+        "labelled_cases",
+        sa.Column("case_id", sa.String(100), primary_key=True),
+        sa.Column("study_key", sa.String(64), nullable=False, index=True),
+    )
+    op.create_table(
+        "flagged_cases",
+        sa.Column("case_id", sa.String(100), primary_key=True),
+        sa.Column("study_key", sa.String(64), nullable=False, index=True),
+        sa.Column("at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "retention_notices",
+        sa.Column("study_key", sa.String(64), primary_key=True),
+        sa.Column("why", sa.Text, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
     )
     for table, name, length in (("instances", "changes", 40), ("held", "changes", 40), ("held", "proposed_by", 255)):
         op.add_column(table, sa.Column(name, sa.String(length), nullable=False, server_default=""))
