@@ -3,6 +3,7 @@
 import json
 from datetime import date, timedelta
 from io import BytesIO
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -23,6 +24,7 @@ from ingest.adapters.cleaning import Cleaner, load_profile
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of
 from ingest.adapters.parsing import configure_libraries, parse
+from ingest.adapters.retention import read_retention
 from ingest.adapters.site_profile import read_site_profile
 from ingest.adapters.values import standard_vr
 from ingest.domain import profile_columns as columns
@@ -395,3 +397,9 @@ def test_no_file(tmp_path, text):
         file.write_text(text)
     with pytest.raises(Invalid, match=r"profile-(unreadable|invalid)"):
         read_site_profile(file)
+
+
+def test_the_example_of_the_documentation_is_read():
+    examples = Path(__file__).parents[3] / "docs" / "examples"
+    assert read_site_profile(examples / "site-profile.json").label == "hippocampus study 1"
+    assert not read_retention(examples / "retention.json").act
