@@ -79,9 +79,11 @@ def remains_router(remains: Remains) -> APIRouter:
         """Return how many rows, objects and waiting events this service has of a study; no content."""
         principal.require(EVERY_PROJECT, Role.SITE_ADMIN, Role.AUDITOR)
         found = remains.of_study(study_key)
-        with remains.unit_of_work() as uow:
-            uow.audit(principal.subject, "view-remains", study_key)
-            uow.commit()
+        if found["rows"] or found["kept"]:
+            # Of what was never here nothing is written: whatever was typed could name somebody.
+            with remains.unit_of_work() as uow:
+                uow.audit(principal.subject, "view-remains", study_key)
+                uow.commit()
         return found
 
     return router
