@@ -4,7 +4,7 @@ Elements stay as raw bytes wherever they are kept, which is both fast and faithf
 """
 
 import importlib
-from functools import cache
+from functools import cache, lru_cache
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -106,11 +106,8 @@ class Cleaner:
         return self._changes(site)
 
     def _changes(self, site: SiteProfile) -> Changes:
-        attributes = {action: tuple(sorted({_named(tag) for tag in tags})) for action, tags in self._done.items()}
-        if self._private_kept:
-            attributes[PRIVATE_KEPT] = tuple(str(one) for one in sorted(self._private_kept))
-        profile = ", ".join(part for part in (PROFILE_NAME, site.label) if part)
-        return Changes(profile, tuple(code for code, _ in site.method_codes), attributes)
+        done = tuple((action, frozenset(tags)) for action, tags in self._done.items())
+        return _changes(site.label, site.method_codes, frozenset(done), frozenset(self._private_kept))
 
     def _walk(self, ds: Dataset, patient: str, days_back: int, document: bool) -> None:
         """Clean one level; in a ``document`` words that are no standard code's go, too."""
@@ -207,6 +204,21 @@ def _raw(tag: BaseTag, vr: str, value: str) -> RawDataElement:
     if len(data) % 2:
         data += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(data), data, 0, False, True)
+
+
+@lru_cache(maxsize=1024)
+def _changes(
+    label: str,
+    method_codes: tuple[tuple[str, str], ...],
+    done: frozenset[tuple[str, frozenset[int]]],
+    private_kept: frozenset[SafePrivate],
+) -> Changes:
+    """Put together what was done to an instance; the same was done to most of a series, so it is made once."""
+    attributes = {action: tuple(sorted({_named(tag) for tag in tags})) for action, tags in done}
+    if private_kept:
+        attributes[PRIVATE_KEPT] = tuple(str(one) for one in sorted(private_kept))
+    profile = ", ".join(part for part in (PROFILE_NAME, label) if part)
+    return Changes(profile, tuple(code for code, _ in method_codes), attributes)
 
 
 def _named(tag: int) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from ingest.domain import profile_columns as columns
 from radloop.errors import Invalid
@@ -136,7 +137,7 @@ class SiteProfile:
         """Name and version, as they are recorded; empty where nothing was chosen."""
         return f"{self.name} {self.version}" if self.name else ""
 
-    @property
+    @cached_property
     def kept(self) -> frozenset[int]:
         """Tags that stay as they came because an option says so; sequences among them are walked."""
         kept: frozenset[int] = frozenset()
@@ -156,7 +157,7 @@ class SiteProfile:
             tags |= _TEXT.get(what, frozenset())
         return tags - self.kept
 
-    @property
+    @cached_property
     def method_codes(self) -> tuple[tuple[str, str], ...]:
         """Code and meaning of each option taken, for (0012,0064): PS3.16 CID 7050."""
         taken = {
