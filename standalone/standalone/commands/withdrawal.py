@@ -226,6 +226,35 @@ def list_withdrawn(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False)
 
 
 @app.command()
+def due(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+    """List the studies that the site's retention rules say are to go, and when; nothing is done.
+
+    Example:
+
+        radloop withdrawn due
+    """
+    from datetime import UTC, datetime
+
+    from standalone.client import connect
+
+    with connect(data) as client:
+        found = client.get("/ingest/v1/retention")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            one["study_key"],
+            one["why"],
+            "yes" if one["in_use_by_a_round"] else "",
+            f"{datetime.fromtimestamp(one['goes_at'], UTC):%Y-%m-%d}" if one["goes_at"] else "only listed",
+        ]
+        for one in found["due"]
+    ]
+    print_table("", ["study", "why", "in use by a round", "goes"], rows, empty="None is due.")
+
+
+@app.command()
 def proof(
     study: Annotated[str, typer.Argument(help="The platform's study key: radloop withdrawn list")],
     data: DataOption = DEFAULT_DATA,

@@ -251,6 +251,18 @@ export interface HeldInstance {
   proposed_by: string;
 }
 
+/** What de-identification changed in a study, by profile and action. */
+export interface Deidentification {
+  instances: number;
+  without_report: number;
+  profiles: {
+    profile: string;
+    codes: string[];
+    instances: number;
+    actions: Record<string, { attribute: string; keyword: string; instances: number }[]>;
+  }[];
+}
+
 export interface StudyDetail {
   study_key: string;
   state: string;
