@@ -67,7 +67,7 @@ class Kept:
         with self._database.begin(read_only=True) as connection:
             for row in connection.execute(cases):
                 found.setdefault(row.study_key, []).append(KeptCase(row.project_id, bool(row.labelled), row.flagged_at))
-            rows = connection.execute(studies.order_by(STUDIES.c.received_at)).all()
+            rows = connection.execute(studies.order_by(STUDIES.c.received_at, STUDIES.c.study_key)).all()
         for row in rows:
             yield KeptStudy(row.study_key, row.received_at, tuple(found.get(row.study_key, ())))
 
