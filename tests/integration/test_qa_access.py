@@ -41,6 +41,7 @@ TABLE = {
     ("DELETE", "/v1/gold/{case_id}"): in_project(L, S),
     ("GET", "/v1/status"): of_oneself(),  # counts
     ("GET", "/v1/audit"): of_site(S, A),
+    ("GET", "/v1/studies/{study_key}/remains"): of_site(S, A),
 }
 
 
@@ -126,7 +127,7 @@ def test_the_table_has_every_endpoint(qa) -> None:
 
 def test_who_may(qa) -> None:
     (review,) = qa.ask("GET", "/v1/reviews", {"p": (V,)}, ASKED).json()["reviews"]
-    ids = {"review_id": review["review_id"], "label_version_id": "label-1", "case_id": "c"}
+    ids = {"review_id": review["review_id"], "label_version_id": "label-1", "case_id": "c", "study_key": "s"}
     assert wrong_answers(TABLE, ids, qa.ask) == []
     assert json.loads(qa.ask("GET", "/v1/readers", {"p": (Role.READER,)}, ASKED).text) == {"readers": []}
 

@@ -152,7 +152,7 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 def test_the_table_names_every_endpoint(site: Site) -> None:
     paths = site.service.http.openapi()["paths"]
     found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    assert found == {*ENDPOINTS, "POST /v1/objects/sweep", "GET /v1/audit"}
+    assert found == {*ENDPOINTS, "POST /v1/objects/sweep", "GET /v1/audit", "GET /v1/studies/{study_key}/remains"}
 
 
 def test_only_the_sites_administrator_sweeps(site: Site) -> None:

@@ -4,10 +4,12 @@ from functools import partial
 
 from control_plane.adapters import http
 from control_plane.adapters.sql import SqlControlPlane
+from control_plane.adapters.tables import METADATA
 from control_plane.adapters.wire import WIRE
 from control_plane.handlers import HANDLERS
 from control_plane.settings import ControlPlaneSettings
 from radloop.dispatch import Dispatcher
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, assemble, open_database
 
 NAME = "control-plane"
@@ -27,5 +29,19 @@ def build(settings: ControlPlaneSettings) -> Service:
         wire=WIRE,
         handlers=HANDLERS,
         unit_of_work=unit_of_work,
-        routers=[http.router(dispatcher, unit_of_work)],
+        routers=[
+            http.router(dispatcher, unit_of_work),
+            remains_router(
+                Remains(
+                    NAME,
+                    METADATA,
+                    unit_of_work,
+                    "withdrawn_studies",
+                    {
+                        "withdrawn_cases": "which case ids were its",
+                        "dataset_items": "which dataset versions contained it",
+                    },
+                )
+            ),
+        ],
     )

@@ -6,6 +6,7 @@ from functools import partial
 from edge_miner.adapters import http
 from edge_miner.adapters.masks import MaskExaminer
 from edge_miner.adapters.sql import EdgeMinerUnitOfWork
+from edge_miner.adapters.tables import metadata
 from edge_miner.adapters.timer import RoundTimer
 from edge_miner.adapters.wire import WIRE
 from edge_miner.domain.messages import DrawSample, EdgeCaseReported, FlagBatch, ModelDeployed, StartCold, StudyIngested
@@ -13,6 +14,7 @@ from edge_miner.handlers import HANDLERS
 from edge_miner.settings import EdgeMinerSettings
 from radloop.dispatch import Dispatcher, Handler
 from radloop.objects import open_objects
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "edge-miner"
@@ -41,7 +43,18 @@ def build(settings: EdgeMinerSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[http.router(unit_of_work)],
+        routers=[
+            http.router(unit_of_work),
+            remains_router(
+                Remains(
+                    NAME,
+                    metadata,
+                    unit_of_work,
+                    "withdrawn_studies",
+                    {"entries": "that a case of it was in a round, without anything known of it"},
+                )
+            ),
+        ],
         workers=[
             Worker("rounds", timer.step, settings.poll_s),
             Worker("masks", examiner.step, settings.poll_s),

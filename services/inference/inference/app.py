@@ -6,6 +6,7 @@ from functools import partial
 from inference.adapters import http
 from inference.adapters.references import needed, retention
 from inference.adapters.sql import InferenceSqlUnitOfWork, SqlPredictionQueue
+from inference.adapters.tables import METADATA
 from inference.adapters.triton import TritonServer
 from inference.adapters.triton_replicas import TritonReplicas
 from inference.adapters.wire import WIRE
@@ -18,6 +19,7 @@ from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "inference"
@@ -78,7 +80,11 @@ def build(settings: InferenceSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[http.router(api), sweep_router(sweeper, shared.sweep_shortest_grace_s)],
+        routers=[
+            http.router(api),
+            sweep_router(sweeper, shared.sweep_shortest_grace_s),
+            remains_router(Remains(NAME, METADATA, unit_of_work, "withdrawn", {}, objects)),
+        ],
         checks={"objects": partial(answers, objects)},
         workers=[
             Worker("models", keeper.step, 0.5),

@@ -12,6 +12,7 @@ from ingest.adapters.archives import Archive, ArchivesFile
 from ingest.adapters.cleaning import load_profile
 from ingest.adapters.dimse import DicomDoor
 from ingest.adapters.dimse_retrieve import GetArchive, MoveArchive
+from ingest.adapters.finding import Finding
 from ingest.adapters.forming import Forgetting, Forming
 from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
@@ -19,10 +20,14 @@ from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_labels import make_labels_router
 from ingest.adapters.http_operator import make_operator_router
+from ingest.adapters.http_proof import Proofs, make_proof_router
 from ingest.adapters.http_pulls import make_pulls_router
+from ingest.adapters.http_report import make_report_router
+from ingest.adapters.http_retention import make_retention_router
 from ingest.adapters.http_retrieve import make_retrieve_router
 from ingest.adapters.http_search import make_search_router
 from ingest.adapters.http_store import make_store_router
+from ingest.adapters.http_withdrawal import make_withdrawal_router
 from ingest.adapters.listings import Listings
 from ingest.adapters.originals import Originals
 from ingest.adapters.parsing import configure_libraries
@@ -32,42 +37,55 @@ from ingest.adapters.queries import Queries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.references import needed
 from ingest.adapters.resealing import Resealing
+from ingest.adapters.retention import Retention, read_retention
 from ingest.adapters.searching import Searches
 from ingest.adapters.site_key import SiteKeyFile
+from ingest.adapters.site_profile import canonical, fingerprint, read_site_profile
 from ingest.adapters.sql import SqlIngestUnitOfWork
+from ingest.adapters.sql_profiles import Reports
 from ingest.adapters.sql_pulls import PullListings
+from ingest.adapters.sql_retention import Kept
+from ingest.adapters.tables import METADATA
 from ingest.adapters.vault import Vault
 from ingest.adapters.viewing import Views
 from ingest.adapters.web_archive import WebArchive
 from ingest.adapters.wire import make_wire
 from ingest.domain.keys import KeyRing
-from ingest.domain.messages import AdoptSiteKeys
+from ingest.domain.messages import AdoptProfile, AdoptSiteKeys
 from ingest.domain.pulls import Way
+from ingest.domain.retention import RetentionPolicy
+from ingest.handlers import privacy
 from ingest.ports import ArchiveConnection, Clock
 from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "ingest"
 MIGRATIONS = "ingest.adapters.migrations"
 
 
-def bind(site: str, keys: Callable[[], KeyRing], clock: Any) -> dict[type, Any]:
+def bind(site: str, keys: Callable[[], KeyRing], clock: Any, release_persons: int = 1) -> dict[type, Any]:
     """Return HANDLERS with everything but the message and the unit of work bound."""
     extra: dict[Any, dict[str, Any]] = {
         handlers.accept_instance: {"clock": clock, "keys": keys},
         handlers.hold_instance: {"clock": clock, "keys": keys},
-        handlers.release_held: {"clock": clock},
+        privacy.propose_release: {"clock": clock},
+        handlers.release_held: {"clock": clock, "persons": release_persons},
+        privacy.adopt_profile: {"clock": clock},
         handlers.note_refusal: {"clock": clock},
         handlers.note_difference: {"clock": clock},
         handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
-        handlers.withdraw_study: {"clock": clock, "site": site},
         pull_handlers.step_pull: {"clock": clock},
         pull_handlers.claim_pull: {"clock": clock},
+        privacy.keep_flag: {"clock": clock},
+        privacy.notice_retention: {"clock": clock},
+        privacy.refuse_patient: {"clock": clock},
+        privacy.withdraw_study: {"clock": clock, "site": site},
     }
     table: dict[type, Any] = {**handlers.HANDLERS, **pull_handlers.HANDLERS}
     return {message: partial(handler, **extra.get(handler, {})) for message, handler in table.items()}
@@ -80,6 +98,8 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
     database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
+    site_profile = read_site_profile(settings.profile_file) if settings.profile_file else None
+    policy = read_retention(settings.retention_file) if settings.retention_file else RetentionPolicy()
     vault = Vault(site_key.vault_keys)
     wire = make_wire()
     unit_of_work = partial(SqlIngestUnitOfWork, database, wire, source=f"/{shared.site}/{NAME}")
@@ -99,14 +119,16 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             uow.commit()
 
     frame_index, views = FrameIndex(database), Views(note_view, clock)
-    bound = bind(shared.site, keys, clock)
+    bound = bind(shared.site, keys, clock, settings.release_persons)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
     try:
         dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
+        if site_profile:
+            dispatch(AdoptProfile(site_profile.label, fingerprint(site_profile), canonical(site_profile)))
     except BaseException:
-        database.close()  # another site's key: the start ends here
+        database.close()  # another site's key, or a profile changed in silence: the start ends here
         raise
-    receiver = Receiver(dispatch, read_only, objects, keys, load_profile(), vault)
+    receiver = Receiver(dispatch, read_only, objects, keys, load_profile(site_profile), vault)
     door = DicomDoor(
         receiver,
         host=settings.dicom_host,
@@ -171,6 +193,16 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             "ae_title": settings.ae_title,
             "turned_away": dict(door.turned_away),
         },
+        release_persons=settings.release_persons,
+    )
+    retention = Retention(dispatch, Kept(database), policy, time.time)
+    remains = Remains(
+        NAME,
+        METADATA,
+        unit_of_work,
+        "tombstones",
+        {"refusals": "why what was sent of it was refused, and how often"},
+        objects,
     )
     listings = Listings(database, settings.quiet_s, settings.broken_quiet_s, forming.failing)
     keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)
@@ -192,15 +224,23 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             ),
             pulls_router,
             make_operator_router(dispatch, listings),
+            make_report_router(Reports(database), unit_of_work),
+            make_withdrawal_router(
+                dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key, finding=Finding(database, vault)
+            ),
             make_search_router(Searches(database)),
             make_store_router(receiver, note_upload, settings.largest_upload_bytes),
             make_frames_router(frame_index, objects, views),
             make_retrieve_router(frame_index, objects, views),
+            remains_router(remains),
+            make_retention_router(retention),
+            make_proof_router(Proofs(database, remains), unit_of_work),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
         ],
         workers=[
             Worker("forming", forming.step, interval_s=0.2),
             Worker("resealing", Resealing(receiver, keys).step, interval_s=1.0),
+            Worker("retention", retention.step, interval_s=settings.retention_interval_s),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
             Worker("pulling", pulling.step, interval_s=1.0),
             Worker("pull-claims", pulling.renew, interval_s=RENEW_S),

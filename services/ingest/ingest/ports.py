@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ingest.domain.changes import Changes
 from ingest.domain.cohorts import Found
 from ingest.domain.keys import Known
 from ingest.domain.messages import ProjectConfigured, Sealed
@@ -169,6 +170,10 @@ class Held(Protocol):
         """Insert a held instance; a repeat changes nothing."""
         ...
 
+    def propose(self, held_id: str, by: str, at: float) -> None:
+        """Note who wants it released."""
+        ...
+
     def release(self, held_id: str) -> None:
         """Mark as released."""
         ...
@@ -254,6 +259,22 @@ class Tombstones(Protocol):
 
     def mark_empty(self, study_key: str) -> None:
         """The objects are gone."""
+        ...
+
+
+class RefusedPatients(Protocol):
+    """Patients of whom nothing is taken in."""
+
+    def has(self, patients: Collection[str]) -> bool:
+        """Whether one of these pseudonyms, of one patient under every key version, is refused."""
+        ...
+
+    def add(self, patient: str, reason: WithdrawReason, at: float, key_version: int) -> None:
+        """Insert a patient; a repeat changes nothing."""
+        ...
+
+    def remove(self, patients: Collection[str]) -> int:
+        """Delete a patient, and return how many rows that were."""
         ...
 
 
@@ -389,6 +410,49 @@ class ArchiveConnection(Protocol):
 
     def abort(self) -> None:
         """End what is under way, from another thread."""
+
+
+class UsedCases(Protocol):
+    """What retention looks at: which cases have a label or are asked for, and which studies were given notice of."""
+
+    def label(self, case_id: str, study_key: str) -> None:
+        """Note that a case has an approved label; a repeat changes nothing."""
+        ...
+
+    def flag(self, case_id: str, study_key: str, at: float) -> None:
+        """Note that a round asks for a case; the last time counts."""
+        ...
+
+    def notice(self, study_key: str, why: str, at: float) -> None:
+        """Give notice of a study; a repeat changes nothing."""
+        ...
+
+    def drop_notice(self, study_key: str) -> None:
+        """Take notice back."""
+        ...
+
+    def forget(self, study_key: str) -> None:
+        """Delete all of it about a study."""
+        ...
+
+
+class ChangesMade(Protocol):
+    """What de-identification did, each different set once."""
+
+    def remember(self, changes: Changes) -> None:
+        """Insert what was done to an instance; a repeat changes nothing."""
+        ...
+
+
+class SiteProfiles(Protocol):
+    """The profiles that instances were cleaned under."""
+
+    def fingerprint(self, label: str) -> str | None:
+        """Return what tells the contents of a profile, by name and version; None when it is new."""
+        ...
+
+    def remember(self, label: str, fingerprint: str, body: str, at: float) -> None:
+        """Insert a profile."""
         ...
 
 
@@ -408,3 +472,7 @@ class IngestUnitOfWork(UnitOfWork, Protocol):
     patients: Patients
     sealed: SealedThings
     pulls: Pulls
+    changes: ChangesMade
+    used_cases: UsedCases
+    refused_patients: RefusedPatients
+    site_profiles: SiteProfiles

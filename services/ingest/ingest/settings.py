@@ -37,6 +37,18 @@ class IngestSettings(ServiceSettings):
     site_key_file: Path = Path(".radloop/site-key")
     """File of the key behind every pseudonym, made on the first start (mode 0600). Back it up; change it by `radloop keys` only."""
 
+    profile_file: Path | None = None
+    """JSON file of the site's profile of de-identification (docs/operate/profile.md); none: the Basic Profile with modified dates."""
+
+    retention_file: Path | None = None
+    """JSON file of how long studies are kept, project by project (docs/operate/privacy.md); none: until they are withdrawn."""
+
+    retention_interval_s: float = Field(default=3600.0, gt=0)
+    """How often the retention rules are looked at; seconds."""
+
+    release_persons: int = Field(default=1, ge=1, le=2)
+    """How many people have to look before something leaves quarantine; 2: one proposes, another one releases."""
+
     quiet_s: float = Field(default=10.0, ge=0)
     """A study is complete when nothing of it came for this many seconds."""
 

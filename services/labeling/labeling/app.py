@@ -7,7 +7,8 @@ from labeling.adapters import housekeeping, http, http_me
 from labeling.adapters.api import Api, Limits
 from labeling.adapters.clock import SystemClock
 from labeling.adapters.references import needed
-from labeling.adapters.sql import LabelingUnitOfWork
+from labeling.adapters.sql import DRAFTS_OF_STUDY, LabelingUnitOfWork
+from labeling.adapters.tables import metadata
 from labeling.adapters.web import BUILT, web_router
 from labeling.adapters.wire import WIRE
 from labeling.handlers import HANDLERS
@@ -17,6 +18,7 @@ from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 from radloop.session import session_router
 
@@ -51,6 +53,17 @@ def build(settings: LabelingSettings, clock: Clock | None = None) -> Service:
             http.router(Api(dispatcher, unit_of_work, objects, time, limits)),
             http_me.router(unit_of_work),
             session_router(shared, "labeling"),
+            remains_router(
+                Remains(
+                    "labeling",
+                    metadata,
+                    unit_of_work,
+                    "tombstones",
+                    {"tasks": "that tasks of it were cancelled"},
+                    objects,
+                    {"drafts": DRAFTS_OF_STUDY},
+                )
+            ),
             sweep_router(Sweeper("labeling", objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
             # Last: the API's own paths win.
             web_router(Path(settings.web_folder) if settings.web_folder else BUILT),

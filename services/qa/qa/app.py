@@ -6,6 +6,7 @@ from qa.adapters.agreement import Agreements
 from qa.adapters.http import create_router
 from qa.adapters.masks import StoredMasks
 from qa.adapters.sql import QaSqlUnitOfWork
+from qa.adapters.tables import METADATA
 from qa.adapters.wire import WIRE
 from qa.adapters.worker import Checker
 from qa.domain.messages import RecordExamination
@@ -14,6 +15,7 @@ from qa.settings import QaSettings
 from radloop.dispatch import Dispatcher
 from radloop.messages import Envelope, Message
 from radloop.objects import answers, open_objects
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 
 NAME = "qa"
@@ -43,7 +45,10 @@ def build(settings: QaSettings) -> Service:
         wire=WIRE,
         handlers=handlers,
         unit_of_work=unit_of_work,
-        routers=[create_router(Dispatcher(handlers, unit_of_work), unit_of_work, Agreements(masks))],
+        routers=[
+            create_router(Dispatcher(handlers, unit_of_work), unit_of_work, Agreements(masks)),
+            remains_router(Remains(NAME, METADATA, unit_of_work, "withdrawn", {})),
+        ],
         checks={"objects": partial(answers, objects)},
         workers=[Worker("checker", checker.step, settings.check_interval_s)],
     )

@@ -8,6 +8,7 @@ from radloop.jobs import open_jobs
 from radloop.objects import answers, open_objects
 from radloop.objects.sweep import Sweeper
 from radloop.objects.sweep_http import sweep_router
+from radloop.remains_http import Remains, remains_router
 from radloop.service import Service, Worker, assemble, open_database
 from trainer.adapters.http import create_router
 from trainer.adapters.job_worker import JobWorker
@@ -15,6 +16,7 @@ from trainer.adapters.policy_worker import PolicyWorker
 from trainer.adapters.references import needed
 from trainer.adapters.run_files import FolderRunFiles, RunFiles, ShelfRunFiles
 from trainer.adapters.sql import TrainerSqlUnitOfWork
+from trainer.adapters.tables import METADATA
 from trainer.adapters.wire import WIRE
 from trainer.domain.messages import LabelApproved, StartRun
 from trainer.domain.plan import Recipe
@@ -65,6 +67,19 @@ def build(settings: TrainerSettings) -> Service:
         routers=[
             create_router(dispatcher, unit_of_work, objects, job_worker.progress, files.logs, shared.work_dir),
             sweep_router(Sweeper(NAME, objects, unit_of_work, needed), shared.sweep_shortest_grace_s),
+            remains_router(
+                Remains(
+                    NAME,
+                    METADATA,
+                    unit_of_work,
+                    "withdrawn",
+                    {
+                        "dataset_studies": "which dataset versions contained it",
+                        "withdrawn_datasets": "the same, for a person to see",
+                    },
+                    objects,
+                )
+            ),
         ],
         checks={"objects": partial(answers, objects)},
         workers=[

@@ -19,6 +19,7 @@ from standalone.commands import (
     pulls,
     studies,
     topics,
+    withdrawal,
 )
 
 app = typer.Typer(
@@ -48,7 +49,8 @@ app.add_typer(labels.app, name="labels")
 app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="dataset")
-app.command()(studies.withdraw)
+app.command()(withdrawal.withdraw)
+app.add_typer(withdrawal.app, name="withdrawn")
 app.command()(audit.audit)
 app.add_typer(events.app, name="events")
 app.add_typer(objects.app, name="objects")

@@ -1,13 +1,11 @@
-"""``ingest`` and ``withdraw``: studies in, and out for good."""
+"""``ingest``: studies in. Out for good: `withdrawal`."""
 
 import io
-import re
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -226,56 +224,3 @@ def _zipped(files: list[Path]) -> bytes:
         for number, file in enumerate(files):
             archive.writestr(f"{number:06d}.dcm", file.read_bytes())
     return buffer.getvalue()
-
-
-class WithdrawReason(StrEnum):
-    """Why a study is to be forgotten."""
-
-    CONSENT = "consent"
-    SENT_IN_ERROR = "sent-in-error"
-    IDENTIFIABLE = "identifiable"
-
-
-def withdraw(
-    study: Annotated[str, typer.Argument(help="Its original Study Instance UID, or the platform's study key.")],
-    reason: Annotated[WithdrawReason, typer.Option(help="Why.")],
-    data: DataOption = DEFAULT_DATA,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Make the platform forget a study, everywhere and for good.
-
-    Its images, predictions, tasks and labels are deleted, it is refused when sent again, and datasets and models that
-    contained it are listed for you; they are not rebuilt by themselves.
-
-    Example:
-
-        radloop withdraw 1.2.840.113619.2.5.1762583153.215519 --reason consent
-    """
-    from radloop.errors import Invalid
-    from standalone.client import connect
-
-    if not re.fullmatch(r"[0-9.]{1,64}", study):
-        raise Invalid("study-uid", expected="a UID: digits and dots", got=repr(study), do="copy the Study Instance UID")
-    if not yes:
-        typer.confirm("Forget this study for good?", abort=True)
-    with connect(data) as client:
-        before = forget(client, study, reason)
-    out = console()
-    if before == "received":
-        out.print("Withdrawn. Every service forgets it now: radloop events tail --topic study-withdrawn")
-    elif before == "withdrawn":
-        out.print("It was withdrawn before. Nothing changes.")
-    else:
-        out.print("No such study was received. It is refused from now on; mend the UID if you meant another.")
-
-
-def forget(client: "Client", study: str, reason: WithdrawReason) -> str:
-    """Withdraw a study by its key or its original UID; return whether it was received, withdrawn before, or unknown."""
-    from radloop.errors import NotFound
-
-    # A study key is a UID too (2.25.…): which of the two this is, is seen by looking for it.
-    try:
-        answer = client.post("/ingest/v1/withdraw", {"study_key": study, "reason": reason.value})
-    except NotFound:
-        answer = client.post("/ingest/v1/withdraw", {"study_instance_uid": study, "reason": reason.value})
-    return str(answer["before"])

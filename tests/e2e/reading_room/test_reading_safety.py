@@ -162,8 +162,20 @@ def test_a_study_withdrawn_while_it_is_open(site, tasks, visitor):
     dialog = anna.page.get_by_role("dialog", name="The study was withdrawn")
     dialog.wait_for()
     anna.picture("withdrawn")
+    # What waited in the browser to be sent is gone as well.
+    assert anna.page.evaluate(WAITING) == 0
     dialog.get_by_role("button", name="Back to the worklist").click()
     anna.page.get_by_role("button", name="Next case").wait_for()
+
+
+WAITING = """() => new Promise((resolve) => {
+  const opening = indexedDB.open("radloop-drafts");
+  opening.onsuccess = () => {
+    const counting = opening.result.transaction("unsent").objectStore("unsent").count();
+    counting.onsuccess = () => resolve(counting.result);
+  };
+})"""
+"""How many drafts wait in the browser."""
 
 
 def _withdrawn(site, task_id: str) -> bool:

@@ -74,10 +74,14 @@ class Site:
             members=members,
             **changes,
         )
-        envelope = Envelope.new("project-configured", source="/site-1/control-plane", subject=project_id)
-        record = Record("project-configured", project_id, event.SerializeToString(), envelope.headers())
-        self.service.event_log.append([record])
+        self.hear("project-configured", event, project_id)
         self.until(lambda: {"project_id": project_id, "project_version": version} in self.status["projects"])
+
+    def hear(self, topic: str, event, key: str = "") -> None:
+        """Put an event of another service into the log."""
+        key = key or event.study_key
+        envelope = Envelope.new(topic, source="/site-1/another", subject=key)
+        self.service.event_log.append([Record(topic, key, event.SerializeToString(), envelope.headers())])
 
     def settle(self) -> None:
         """Say that everything is complete, and wait until it is formed and said."""

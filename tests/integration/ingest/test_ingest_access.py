@@ -29,6 +29,7 @@ TABLE = {
     ("GET", "/v1/studies"): of_site(S, A, L),
     ("GET", "/v1/studies/{study_key}"): of_site(S, A, L),
     ("GET", "/v1/studies/{study_key}/identity"): of_site(S),
+    ("GET", "/v1/studies/{study_key}/deidentification"): of_site(S, A),
     ("POST", "/v1/studies/{study_key}/complete"): of_site(S, L),
     ("POST", "/v1/studies/{study_key}/retry"): of_site(S, L),
     ("POST", "/v1/complete"): of_site(S, L),
@@ -37,6 +38,8 @@ TABLE = {
     ("POST", "/v1/quarantine/{held_id}/release"): of_site(S),
     ("GET", "/v1/withdrawn"): of_site(S, A),
     ("POST", "/v1/withdraw"): of_site(S, json=NOTHING),
+    ("GET", "/v1/retention"): of_site(S, A),
+    ("POST", "/v1/patients/admit"): of_site(S, json={"patient_id": "nobody"}),
     ("PUT", "/v1/projects/{project_id}/split"): in_project(S, L, json={"patients": []}),
     ("POST", "/v1/cases/resolve"): in_project(S, L, json={"project_id": "p", "series": []}),
     ("POST", "/v1/labels/match"): in_project(S, L, params={"project_id": "p"}, files=FILE),
@@ -57,6 +60,8 @@ TABLE = {
     **{("POST", f"/v1/pulls/{{pull_id}}/{step}"): of_site(S) for step in ("pause", "resume", "cancel")},
     ("POST", "/v1/objects/sweep"): of_site(S, json={"dry_run": True}),
     ("GET", "/v1/audit"): of_site(S, A),
+    ("GET", "/v1/studies/{study_key}/remains"): of_site(S, A),
+    ("GET", "/v1/withdrawn/{study_key}/proof"): of_site(S, A),
 }
 
 

@@ -178,8 +178,11 @@ def test_identity_is_shown_to_the_administrator_and_audited(site, send, slice_of
     send([slice_of(0)])
     (study,) = site.http.get("/v1/studies").json()["studies"]
     answer = site.http.get(f"/v1/studies/{study['study_key']}/identity").json()
-    assert answer == {"study_instance_uid": "1.2.826.4242", "patient_id": "CANARY-ID", "issuer": ""} | {
-        "accession_number": "CANARY-ACC"
+    assert answer == {
+        "study_instance_uid": "1.2.826.4242",
+        "patient_id": "CANARY-ID",
+        "issuer": "",
+        "accession_number": "CANARY-ACC",
     }
     assert ("somebody", "re-identify", study["study_key"]) in site.rows("SELECT subject, action, target FROM audit")
 

@@ -56,12 +56,14 @@ ENDPOINTS = {
     ("POST", "/v1/objects/sweep"): (set(), {"json": {"dry_run": True}}),
     # So may whoever reads the audit trail.
     ("GET", "/v1/audit"): (set(), {}),
+    ("GET", "/v1/studies/{study_key}/remains"): (set(), {}),
     # Of oneself: whoever has a token, with whatever roles.
     ("GET", "/v1/me"): (EVERYBODY, {}),
 }
 
 # What roles for the whole site open beyond the table.
 SITE_WIDE = {("POST", "/v1/objects/sweep"): {S}, ("GET", "/v1/audit"): {S, A}}
+SITE_WIDE[("GET", "/v1/studies/{study_key}/remains")] = {S, A}
 
 PUBLIC = {
     # How one gets in and out; without a cookie there is nothing to refresh and nothing to forget.
@@ -88,7 +90,14 @@ def ids(site) -> dict[str, str]:
     ada = site.person("ada")
     label = ada.submit(ada.next()).json()["label_version_id"]
     task = site.person("any").ask("GET", "/v1/tasks", params={"project_id": "p"}).json()["tasks"][0]["task_id"]
-    return {"task_id": task, "case_id": "c2", "label_version_id": label, "project_id": "p", "operation": "smooth"}
+    return {
+        "task_id": task,
+        "case_id": "c2",
+        "label_version_id": label,
+        "project_id": "p",
+        "operation": "smooth",
+        "study_key": "s",
+    }
 
 
 def test_the_table_has_every_endpoint(site) -> None:

@@ -29,6 +29,7 @@ from radloop.messages import Message
 from radloop.references import Split
 from radloop.testing import FakeObjects, FakeUnitOfWork
 from tests.unit.ingest.fake_pulls import FakePulls
+from tests.unit.ingest.fakes import FakeChanges, FakeRefusedPatients, FakeSiteKeys, FakeSiteProfiles, FakeUsedCases
 
 SITE_KEY = bytes(range(32))
 
@@ -154,6 +155,9 @@ class FakeHeld:
 
     def add(self, held: HeldInstance, at: float) -> None:
         self.rows.setdefault(held.held_id, held)
+
+    def propose(self, held_id: str, by: str, at: float) -> None:
+        self.rows[held_id] = dataclasses.replace(self.rows[held_id], proposed_by=by)
 
     def release(self, held_id: str) -> None:
         del self.rows[held_id]
@@ -282,27 +286,6 @@ class FakePatients:
         self.rows.setdefault(patient, key_version)
 
 
-class FakeSiteKeys:
-    def __init__(self) -> None:
-        self.rows: dict[int, str] = {}
-        self.needed: dict[int, dict[str, int]] = {}
-
-    def fingerprints(self) -> dict[int, str]:
-        return dict(self.rows)
-
-    def current(self) -> int:
-        return max(self.rows, default=0)
-
-    def remember(self, version: int, fingerprint: str) -> None:
-        self.rows[version] = fingerprint
-
-    def forget(self, version: int) -> None:
-        del self.rows[version]
-
-    def needs(self) -> dict[int, dict[str, int]]:
-        return self.needed
-
-
 class FakeIngestUnitOfWork(FakeUnitOfWork):
     """One unit of work for a whole test: state stays; what is published is collected in ``said``."""
 
@@ -314,6 +297,9 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
+        self.used_cases = FakeUsedCases()
+        self.refused_patients = FakeRefusedPatients()
+        self.changes, self.site_profiles = FakeChanges(), FakeSiteProfiles()
         self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)
         self.pulls = FakePulls(self.instances, self.held)
 

@@ -60,6 +60,8 @@ def test_what_the_issue_names_is_there() -> None:
         "models rollback",
         "dataset export",
         "withdraw",
+        "withdrawn list",
+        "withdrawn proof",
         "audit",
         "train",
         "token",

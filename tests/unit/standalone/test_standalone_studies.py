@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from radloop.errors import Invalid, NotFound
-from standalone.commands import studies
+from standalone.commands import studies, withdrawal
 
 
 def test_files_are_sent_in_zips_without_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,10 +101,10 @@ def test_nothing_to_send_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_study_is_withdrawn_by_its_key_or_its_uid(answers: Any) -> None:
-    reason = studies.WithdrawReason.CONSENT
-    assert studies.forget(answers(withdraw={"before": "received"}), "2.25.1", reason) == "received"
+    reason = withdrawal.WithdrawReason.CONSENT
+    assert withdrawal.forget(answers(withdraw={"before": "received"}), "2.25.1", reason) == "received"
     client = answers(withdraw=[NotFound("study-unknown"), {"before": "unknown"}])
-    assert studies.forget(client, "1.2.3", reason) == "unknown"
+    assert withdrawal.forget(client, "1.2.3", reason) == "unknown"
     assert [body for _, body, _ in client.asked] == [
         {"study_key": "1.2.3", "reason": "consent"},
         {"study_instance_uid": "1.2.3", "reason": "consent"},
@@ -113,5 +113,5 @@ def test_a_study_is_withdrawn_by_its_key_or_its_uid(answers: Any) -> None:
 
 @pytest.mark.parametrize("study", ["", "Doe^John", "1.2/../3", "1" * 65])
 def test_what_is_no_uid_is_not_withdrawn(tmp_path: Path, study: str) -> None:
-    with pytest.raises(Invalid, match="study-uid"):
-        studies.withdraw(study, studies.WithdrawReason.CONSENT, tmp_path, yes=True)
+    with pytest.raises(Invalid, match="study-uid|withdrawal-unclear"):
+        withdrawal.withdraw(withdrawal.WithdrawReason.CONSENT, study, tmp_path, yes=True)

@@ -143,6 +143,7 @@ class WithdrawReason(StrEnum):
     CONSENT = "consent"
     SENT_IN_ERROR = "sent-in-error"
     IDENTIFIABLE = "identifiable"
+    RETENTION = "retention"
 
 
 @dataclass(frozen=True)

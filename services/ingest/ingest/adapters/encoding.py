@@ -83,6 +83,8 @@ def encode(parsed: Parsed, header: SliceHeader, sop_key: str) -> tuple[bytes, Sl
             RejectReason.UNDECODABLE, "an element that cannot be read in the transfer syntax declared"
         ) from error
     meta = _file_meta(parsed.sop_class_uid, sop_key, header.transfer_syntax_uid)
+    if parsed.is_document:
+        return meta + body, header
     compressed = is_compressed(header.transfer_syntax_uid)
     vr = "OB" if compressed or header.bits_allocated <= 8 and parsed.pixel_vr == "OB" else "OW"
     length = 0xFFFFFFFF if compressed else len(pixel_data)
@@ -227,7 +229,7 @@ def all_pixels(data: bytes, header: SliceHeader) -> np.ndarray | bytes:
             return bytes(ds.PixelData)
         return ds.pixel_array
     except Exception:  # what cannot be decoded can still be compared
-        return bytes(ds[PIXEL_DATA].value)
+        return bytes(ds[PIXEL_DATA].value) if PIXEL_DATA in ds else b""  # a document
 
 
 def header_differences(first: bytes, second: bytes) -> tuple[str, ...]:

@@ -145,6 +145,8 @@ def header_of(parsed: Parsed, transfer_syntax_uid: str) -> SliceHeader:
         rescale_intercept=_or(number_of(ds, 0x00281052), 0.0),
         numbers=relative_numbers(ds),
     )
+    if parsed.is_document:
+        return replace(header, rows=0, columns=0, frames=0)
     return replace(header, per_frame=_frame_headers(ds, header))
 
 

@@ -128,7 +128,13 @@ class Forming:
         result = []
         for series in uow.studies.series_of(study_key):
             key = series.record.series_key
-            mine = [(generation, instance) for generation, instance in arrived if instance.series_key == key]
+            # A document is kept with its study, and is no slice of anything.
+            images = (
+                (generation, instance)
+                for generation, instance in arrived
+                if instance.header.frames or instance.header.rows
+            )
+            mine = [(generation, instance) for generation, instance in images if instance.series_key == key]
             new_count = sum(generation > since for generation, _ in mine)
             if new_count or (study.again and mine):
                 # By UID, not by arrival: the same series gives the same bytes whoever came first.

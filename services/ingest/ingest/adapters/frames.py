@@ -113,7 +113,8 @@ def attributes_of(data: bytes, header: SliceHeader, bulk_url: str) -> dict[str, 
         bulk_data_element_handler=lambda element: f"{bulk_url}/{element.tag:08X}",
         suppress_invalid_tags=True,
     )
-    attributes["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{bulk_url}/7FE00010"}
+    if header.frames:
+        attributes["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{bulk_url}/7FE00010"}
     return attributes
 
 

@@ -14,10 +14,15 @@ from ingest.adapters.reception import Dispatch, Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import CompleteStudies, FormAgain, ImportSplit, ProjectConfigured, WithdrawStudy
+from ingest.domain.messages import (
+    CompleteStudies,
+    FormAgain,
+    ImportSplit,
+    ProjectConfigured,
+    ProposeRelease,
+)
 from ingest.domain.model import StudyState
 from ingest.domain.pseudonyms import PatientIdentity
-from ingest.domain.reasons import WithdrawReason
 from radloop.auth import Principal, Role
 from radloop.errors import Forbidden, Invalid, NotFound
 from radloop.http import authenticated
@@ -74,14 +79,6 @@ class SplitList(_Body):
     patients: list[PatientSplit]
 
 
-class Withdrawal(_Body):
-    """Which study to forget: by its original UID or by its key."""
-
-    study_instance_uid: str = ""
-    study_key: str = ""
-    reason: WithdrawReason
-
-
 def make_router(
     *,
     dispatch: Dispatch,
@@ -94,6 +91,7 @@ def make_router(
     vault: Vault,
     largest_upload_bytes: int,
     dicom_address: Callable[[], dict[str, Any]],
+    release_persons: int,
 ) -> APIRouter:
     """Return the service's endpoints, each bound to what it needs."""
     router = APIRouter(prefix="/v1")
@@ -181,33 +179,15 @@ def make_router(
 
     @router.post("/quarantine/{held_id}/release")
     def release(held_id: str, principal: Asking) -> dict[str, Any]:
-        """Somebody has looked: let it in."""
+        """Somebody has looked: let it in. Where two people have to, the first one's call only proposes it."""
         principal.require(SITE, Role.SITE_ADMIN)
-        study_key = receiver.release(held_id)
-        audit(principal, "release", held_id)
-        return {"study_key": study_key}
-
-    @router.post("/withdraw")
-    def withdraw(body: Withdrawal, principal: Asking) -> dict[str, Any]:
-        """Forget a study everywhere, and refuse it from now on. `before` is received, withdrawn or unknown."""
-        principal.require(SITE, Role.SITE_ADMIN)
-        if bool(body.study_instance_uid) == bool(body.study_key):
-            raise Invalid("withdrawal-unclear", expected="study_instance_uid or study_key", got="both or neither")
-        if body.study_key:
+        if release_persons > 1:
             with unit_of_work(read_only=True) as uow:
-                known = uow.studies.get(body.study_key) is not None or uow.tombstones.has(body.study_key)
-            if not known:
-                raise NotFound("study-unknown", expected="the key of a study that was received", got="another key")
-        keys = site_key.ring
-        study_key, version = body.study_key, keys.current
-        if body.study_instance_uid:
-            with unit_of_work(read_only=True) as uow:
-                study_key, version = keys.study_key(body.study_instance_uid, uow.patients)
-        with unit_of_work(read_only=True) as uow:
-            known = uow.studies.get(study_key) is not None
-            before = "withdrawn" if uow.tombstones.has(study_key) else "received" if known else "unknown"
-        dispatch(WithdrawStudy(study_key, body.reason, principal.subject, version))
-        return {"study_key": study_key, "before": before}
+                held = uow.held.get(held_id)
+            if held is None or held.proposed_by in ("", principal.subject):
+                dispatch(ProposeRelease(held_id, principal.subject))
+                return {"study_key": held.study_key if held else "", "released": False, "waits_for": "second-person"}
+        return {"study_key": receiver.release(held_id, principal.subject), "released": True, "waits_for": None}
 
     @router.put("/projects/{project_id}/split")
     def import_split(project_id: str, body: SplitList, principal: Asking) -> dict[str, Any]:

@@ -46,6 +46,8 @@ _QUARANTINE = sa.select(
     HELD.c.series_key,
     HELD.c.study_key,
     HELD.c.at,
+    HELD.c.proposed_by,
+    HELD.c.proposed_at,
 ).order_by(HELD.c.at, HELD.c.held_id)
 
 
@@ -104,7 +106,7 @@ class Listings:
         with self._database.begin(read_only=True) as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(STUDIES).where(*where)).scalar_one()
             rows = connection.execute(query).all()
-            came = _what_came(connection, [row.study_key for row in rows])
+            came = what_came(connection, [row.study_key for row in rows])
         return {"total": total, "studies": [self._study(row) | came[row.study_key] for row in rows]}
 
     def study(self, study_key: str) -> dict[str, Any]:
@@ -200,7 +202,7 @@ class Listings:
         return "broken-off" if row.broken else "quiet-time"
 
 
-def _what_came(connection: sa.Connection, study_keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+def what_came(connection: sa.Connection, study_keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Count what belongs to each of the studies of one page."""
     found: dict[str, dict[str, Any]] = {
         key: {

@@ -37,6 +37,8 @@ from pydicom.uid import JPEG2000 as JPEG2000Lossy
 
 from ingest.adapters.values import number_of, text_of, whole_of
 from ingest.domain.reasons import Refused, RejectReason
+from ingest.domain.site_profile import Document
+from ingest.domain.sop_classes import no_image_because
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 ENCAPSULATED = (
@@ -74,7 +76,7 @@ class Parsed:
     pixel_data : bytes or memoryview
         Value of (7FE0,0010): native frames cut to the image, or encapsulated items without the delimiter.
     pixel_vr : str
-        "OB" or "OW".
+        "OB" or "OW"; empty for a document, which has no pixels.
     study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid : str
     """
 
@@ -86,6 +88,11 @@ class Parsed:
     series_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it has words instead of pixels, and the site's profile lets it in."""
+        return not self.pixel_vr
 
 
 class RefusedInstance(Refused):
@@ -109,7 +116,13 @@ def is_compressed(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid in ENCAPSULATED
 
 
-def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None, *, pixels_needed: bool = True) -> Parsed:
+def parse(
+    data: bytes | memoryview,
+    transfer_syntax_uid: str | None = None,
+    documents: frozenset[Document] = frozenset(),
+    *,
+    pixels_needed: bool = True,
+) -> Parsed:
     """Read one instance.
 
     Parameters
@@ -118,6 +131,8 @@ def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None, *, p
         A Part 10 file, or an encoded data set when ``transfer_syntax_uid`` says how it is encoded.
     transfer_syntax_uid : str, optional
         As negotiated for the presentation context.
+    documents : frozenset of Document
+        What may come without pixels.
     pixels_needed : bool
         False takes objects without Pixel Data as well: theirs is empty then.
 
@@ -143,10 +158,12 @@ def parse(data: bytes | memoryview, transfer_syntax_uid: str | None = None, *, p
     if not all(uids):
         raise Refused(RejectReason.UNDECODABLE, "no study, series, instance or SOP class UID can be read")
     try:
-        if pixels_needed or PIXEL_DATA in ds:
-            pixel_data, pixel_vr = _take_pixel_data(ds, transfer_syntax_uid)
-        else:
+        if not pixels_needed and PIXEL_DATA not in ds:
             pixel_data, pixel_vr = b"", "OB"
+        elif _is_let_in(ds, uids[3], transfer_syntax_uid, documents):
+            pixel_data, pixel_vr = b"", ""
+        else:
+            pixel_data, pixel_vr = _take_pixel_data(ds, transfer_syntax_uid)
     except Refused as refused:
         raise RefusedInstance(refused.reason, refused.detail, uids[0], uids[1]) from refused
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
@@ -278,6 +295,19 @@ def _inflate(fp: BytesIO) -> BytesIO:
     if not inflater.eof:
         raise Refused(RejectReason.TRUNCATED, "a deflated data set without its end")
     return BytesIO(plain)
+
+
+def _is_let_in(ds: Dataset, sop_class_uid: str, transfer_syntax_uid: str, documents: frozenset[Document]) -> bool:
+    """Whether this is a document that may come; False for an image. Any other document is refused by its name."""
+    words, document = no_image_because(sop_class_uid)
+    if not words:
+        return False
+    if document not in documents:
+        rule = f"the site's profile does not let in {document}" if document else "it is never let in"
+        raise Refused(RejectReason.NO_PIXEL_DATA, f"{words} ({_name_of(sop_class_uid)}): {rule}")
+    if PIXEL_DATA in ds or is_compressed(transfer_syntax_uid):
+        raise Refused(RejectReason.UNDECODABLE, f"{words} with pixel data, or in a transfer syntax for it")
+    return True
 
 
 def _take_pixel_data(ds: Dataset, transfer_syntax_uid: str) -> tuple[bytes | memoryview, str]:

@@ -11,6 +11,7 @@ from ingest.adapters.extraction import header_of, identity_of, routing_of, searc
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
 from ingest.adapters.values import text_of
 from ingest.adapters.vault import Vault
+from ingest.domain.changes import Changes
 from ingest.domain.deidentification import Profile
 from ingest.domain.keys import Chosen, KeyRing, Names
 from ingest.domain.model import SeriesRecord, SliceHeader, StudyRecord
@@ -34,6 +35,7 @@ class Prepared:
     series: SeriesRecord
     suspicion: str | None
     names: Names
+    changes: Changes
 
 
 class Preparation:
@@ -76,7 +78,7 @@ class Preparation:
         Refused
             See `parsing.parse`; also UNDECODABLE for what only shows when every element is looked at.
         """
-        parsed = parse(data, transfer_syntax_uid)
+        parsed = parse(data, transfer_syntax_uid, self._profile.site.documents)
         keys = self._keys()
         identity = identity_of(parsed)
         names = keys.names(identity, parsed.study_instance_uid)
@@ -105,7 +107,7 @@ class Preparation:
             body_part=routing.body_part,
             description=routing.description,
         )
-        cleaned, header = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
+        cleaned, header, changes = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
         return Prepared(
             data=cleaned,
             digest=digest_of(cleaned),
@@ -123,6 +125,7 @@ class Preparation:
             series=SeriesRecord(series_key, study_key, sealed_routing, vault_version, **series_of(parsed.ds)),
             suspicion=suspicion,
             names=names,
+            changes=changes,
         )
 
     def _sealed(self, **fields: str) -> str:
@@ -138,10 +141,11 @@ class Preparation:
 
     def _clean(
         self, parsed: Parsed, of_study: Pseudonyms, patient: str, days_back: int, header: SliceHeader
-    ) -> tuple[bytes, SliceHeader]:
+    ) -> tuple[bytes, SliceHeader, Changes]:
         try:
-            Cleaner(self._profile, of_study).clean(parsed.ds, patient, days_back)
-            return encode(parsed, header, of_study.uid(parsed.sop_instance_uid))
+            cleaner = Cleaner(self._profile, of_study)
+            changes = cleaner.clean(parsed.ds, patient, days_back, document=parsed.is_document)
+            return *encode(parsed, header, of_study.uid(parsed.sop_instance_uid)), changes
         except Refused as refused:
             raise RefusedInstance(
                 refused.reason, refused.detail, parsed.study_instance_uid, parsed.series_instance_uid

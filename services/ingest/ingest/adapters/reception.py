@@ -108,8 +108,8 @@ class Receiver:
         """Begin to receive from one sender; ``called_ae_title`` is empty for an upload."""
         return Reception(self, called_ae_title)
 
-    def release(self, held_id: str) -> str:
-        """Let a held instance in after all, and return its study's key.
+    def release(self, held_id: str, subject: str = "") -> str:
+        """Let a held instance in after all, because ``subject`` looked at it, and return its study's key.
 
         Raises
         ------
@@ -125,9 +125,9 @@ class Receiver:
             reception.begin(held.study_key)
             digest = digest_of(data)
             ref = self.objects.put(_object_key(held.study_key, held.sop_key, digest), data, digest)
-            instance = Instance(held.sop_key, held.series_key, held.study_key, ref, held.header)
+            instance = Instance(held.sop_key, held.series_key, held.study_key, ref, held.header, held.changes)
             try:
-                self.dispatch(ReleaseHeld(held_id, instance))
+                self.dispatch(ReleaseHeld(held_id, instance, subject))
             except Conflict:
                 self.objects.delete(ref.key)
                 raise
@@ -255,7 +255,9 @@ class Reception:
         study_key = cleaned.study.study_key
         with self._receiver.unit_of_work() as uow:
             # Once begun, counting looks for the tombstone anyway.
-            withdrawn = study_key not in self._begun and uow.tombstones.has(study_key)
+            withdrawn = study_key not in self._begun and (
+                uow.tombstones.has(study_key) or uow.refused_patients.has(tuple(cleaned.names.patients.values()))
+            )
             known = uow.instances.get(cleaned.sop_key)
         if withdrawn:
             return self._refuse_withdrawn(cleaned)
@@ -270,9 +272,11 @@ class Reception:
         self.begin(study_key)
         key = _object_key(study_key, cleaned.sop_key, cleaned.digest)
         ref = self._receiver.objects.put(key, cleaned.data, cleaned.digest)
-        instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header)
+        instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header, cleaned.changes.digest)
         try:
-            self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names))
+            self._receiver.dispatch(
+                AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names, cleaned.changes)
+            )
         except Conflict as conflict:
             # Withdrawn, or sent by two senders at once, since we looked.
             self._receiver.objects.delete(key)
@@ -284,7 +288,7 @@ class Reception:
         return Outcome(Fate.STORED, study_key)
 
     def _refuse_withdrawn(self, cleaned: Prepared) -> Outcome:
-        detail = "the study was withdrawn"
+        detail = "the study was withdrawn, or its patient wants none here"
         study_key, series_key = cleaned.study.study_key, cleaned.series.series_key
         self._receiver.dispatch(NoteRefusal(Refusal(study_key, series_key, RejectReason.WITHDRAWN, 1, detail)))
         return Outcome(Fate.REFUSED, study_key, RejectReason.WITHDRAWN, detail)
@@ -329,9 +333,10 @@ class Reception:
             ref,
             cleaned.header,
             cleaned.study.vault_version,
+            cleaned.changes.digest,
         )
         try:
-            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names))
+            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names, cleaned.changes))
         except Conflict as conflict:  # withdrawn, or the keys were rotated, since we looked
             self._receiver.objects.delete(ref.key)
             if conflict.code == _KEYS_ROTATED:

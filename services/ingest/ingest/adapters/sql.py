@@ -3,8 +3,10 @@
 from typing import Self
 
 from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSplits, SqlTombstones
-from ingest.adapters.sql_keys import SqlPatients, SqlSealedThings, SqlSiteKeys
+from ingest.adapters.sql_keys import SqlPatients, SqlRefusedPatients, SqlSealedThings, SqlSiteKeys
+from ingest.adapters.sql_profiles import SqlChanges, SqlSiteProfiles
 from ingest.adapters.sql_pulls import SqlPulls
+from ingest.adapters.sql_retention import SqlUsedCases
 from ingest.adapters.sql_studies import SqlHeld, SqlInstances, SqlReceptions, SqlRefusals, SqlStudies
 from radloop.sql import SqlUnitOfWork
 
@@ -25,6 +27,10 @@ class SqlIngestUnitOfWork(SqlUnitOfWork):
         self.tombstones = SqlTombstones(self.connection)
         self.site_keys = SqlSiteKeys(self.connection)
         self.patients = SqlPatients(self.connection)
+        self.changes = SqlChanges(self.connection)
+        self.site_profiles = SqlSiteProfiles(self.connection)
+        self.refused_patients = SqlRefusedPatients(self.connection)
+        self.used_cases = SqlUsedCases(self.connection)
         self.sealed = SqlSealedThings(self.connection)
         self.pulls = SqlPulls(self.connection)
         return self

@@ -1,5 +1,6 @@
 """Repositories of the site's key versions, on SQL: which there are, who is named under which, and what is encrypted with them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from ingest.adapters.tables import (
     PROJECTS,
     PULL_STUDIES,
     PULLS,
+    REFUSED_PATIENTS,
     SERIES,
     SITE_KEYS,
     SPLITS,
@@ -17,6 +19,7 @@ from ingest.adapters.tables import (
     TOMBSTONES,
 )
 from ingest.domain.messages import Sealed
+from ingest.domain.reasons import WithdrawReason
 from radloop.references import ObjectRef
 from radloop.sql import upsert
 
@@ -25,6 +28,9 @@ _CURRENT = sa.select(sa.func.max(SITE_KEYS.c.version))
 _KNOWS_STUDY = sa.union_all(
     sa.select(STUDIES.c.study_key).where(STUDIES.c.study_key == _KEY),
     sa.select(TOMBSTONES.c.study_key).where(TOMBSTONES.c.study_key == _KEY),
+)
+_IS_REFUSED = sa.select(REFUSED_PATIENTS.c.patient).where(
+    REFUSED_PATIENTS.c.patient.in_(sa.bindparam("patients", expanding=True))
 )
 # Kind, table, the key of a row, and its encrypted text or the object that holds it.
 _SEALED: tuple[tuple[str, sa.Table, Any, Any], ...] = (
@@ -61,6 +67,24 @@ class SqlPatients:
         upsert(self._connection, PATIENTS, row, keys=("patient",), update=False)
 
 
+class SqlRefusedPatients:
+    """`ports.RefusedPatients`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def has(self, patients: Collection[str]) -> bool:
+        return self._connection.execute(_IS_REFUSED, {"patients": list(patients)}).first() is not None
+
+    def add(self, patient: str, reason: WithdrawReason, at: float, key_version: int) -> None:
+        row = {"patient": patient, "reason": reason.value, "at": at, "key_version": key_version}
+        upsert(self._connection, REFUSED_PATIENTS, row, keys=("patient",), update=False)
+
+    def remove(self, patients: Collection[str]) -> int:
+        mine = REFUSED_PATIENTS.c.patient.in_(list(patients))
+        return self._connection.execute(REFUSED_PATIENTS.delete().where(mine)).rowcount
+
+
 class SqlSiteKeys:
     """`ports.SiteKeys`."""
 
@@ -82,7 +106,13 @@ class SqlSiteKeys:
 
     def needs(self) -> dict[int, dict[str, int]]:
         counted: dict[int, dict[str, int]] = {}
-        named = (("patients", PATIENTS), ("studies", STUDIES), ("splits", SPLITS), ("withdrawn studies", TOMBSTONES))
+        named = (
+            ("patients", PATIENTS),
+            ("studies", STUDIES),
+            ("splits", SPLITS),
+            ("withdrawn studies", TOMBSTONES),
+            ("refused patients", REFUSED_PATIENTS),
+        )
         for what, table in named:
             self._count(
                 counted,

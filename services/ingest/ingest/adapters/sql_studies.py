@@ -59,7 +59,9 @@ def _reference(row: Any) -> ObjectRef:
 
 def stored_instance(row: Any) -> Instance:
     """Read a row of the table of instances."""
-    return Instance(row.sop_key, row.series_key, row.study_key, _reference(row), header_from_json(row.header))
+    return Instance(
+        row.sop_key, row.series_key, row.study_key, _reference(row), header_from_json(row.header), row.changes
+    )
 
 
 def _study(row: Any) -> Study:
@@ -204,6 +206,7 @@ class SqlInstances:
             "study_key": instance.study_key,
             "header": header_to_json(instance.header),
             "generation": generation,
+            "changes": instance.changes,
         }
         self._connection.execute(_ADD_INSTANCE, row | reference_to_row(instance.object))
 
@@ -265,6 +268,8 @@ class SqlHeld:
             object=_reference(row),
             header=header_from_json(row.header),
             vault_version=row.vault_version,
+            changes=row.changes,
+            proposed_by=row.proposed_by,
         )
 
     def add(self, held: HeldInstance, at: float) -> None:
@@ -279,6 +284,7 @@ class SqlHeld:
             "released": False,
             "at": at,
             "vault_version": held.vault_version,
+            "changes": held.changes,
         } | reference_to_row(held.object)
         upsert(self._connection, HELD, row, keys=("held_id",), update=False)
 
@@ -286,6 +292,10 @@ class SqlHeld:
         """Return the keys of the objects held of a study."""
         query = sa.select(HELD.c.object_key).where(HELD.c.study_key == study_key, sa.not_(HELD.c.released))
         return list(self._connection.execute(query).scalars())
+
+    def propose(self, held_id: str, by: str, at: float) -> None:
+        row = HELD.update().where(HELD.c.held_id == held_id)
+        self._connection.execute(row.values(proposed_by=by, proposed_at=at))
 
     def release(self, held_id: str) -> None:
         self._connection.execute(HELD.update().where(HELD.c.held_id == held_id).values(released=True))

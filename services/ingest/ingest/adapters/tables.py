@@ -31,7 +31,7 @@ def _flag(name: str) -> sa.Column:  # type: ignore[type-arg]
 
 
 def _searched(*columns: tuple[str, Any]) -> list[sa.Column]:  # type: ignore[type-arg]
-    """Return columns that DICOMweb searches; empty in rows older than them."""
+    """Return columns of text that came later, most of them for searches; empty in rows older than them."""
     return [sa.Column(name, kind, nullable=False, server_default="") for name, kind in columns]
 
 
@@ -74,6 +74,13 @@ SERIES = sa.Table(
     sa.Column("number", sa.BigInteger),
 )
 
+CHANGES = sa.Table(
+    "changes",
+    METADATA,
+    sa.Column("digest", _ID, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
 INSTANCES = sa.Table(
     "instances",
     METADATA,
@@ -83,6 +90,7 @@ INSTANCES = sa.Table(
     *_object_columns(),
     sa.Column("header", sa.Text, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
+    *_searched(("changes", _ID)),
 )
 
 DIFFERENCES = sa.Table(
@@ -116,6 +124,8 @@ HELD = sa.Table(
     sa.Column("released", sa.Boolean, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     _version("vault_version", index=True),
+    *_searched(("changes", _ID), ("proposed_by", sa.String(255))),
+    sa.Column("proposed_at", sa.Float),
 )
 
 REFUSALS = sa.Table(
@@ -221,4 +231,45 @@ PULL_STUDIES = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("ended_at", sa.Float, nullable=False),
     sa.Index("ix_pull_studies_fate", "pull_id", "fate", "position"),
+)
+
+SITE_PROFILES = sa.Table(
+    "site_profiles",
+    METADATA,
+    sa.Column("label", sa.String(64), primary_key=True),
+    sa.Column("fingerprint", _ID, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+
+REFUSED_PATIENTS = sa.Table(
+    "refused_patients",
+    METADATA,
+    sa.Column("patient", sa.String(64), primary_key=True),
+    sa.Column("reason", sa.String(30), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    _version("key_version"),
+)
+
+LABELLED_CASES = sa.Table(
+    "labelled_cases",
+    METADATA,
+    sa.Column("case_id", sa.String(100), primary_key=True),
+    sa.Column("study_key", _UID, nullable=False, index=True),
+)
+
+FLAGGED_CASES = sa.Table(
+    "flagged_cases",
+    METADATA,
+    sa.Column("case_id", sa.String(100), primary_key=True),
+    sa.Column("study_key", _UID, nullable=False, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+)
+
+RETENTION_NOTICES = sa.Table(
+    "retention_notices",
+    METADATA,
+    sa.Column("study_key", _UID, primary_key=True),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
 )

@@ -1,4 +1,5 @@
-"""Which action an attribute gets: PS3.15 Annex E, Basic Profile with Retain Longitudinal Temporal Information, Modified Dates.
+"""Which action an attribute gets: PS3.15 Annex E, Basic Profile with Retain Longitudinal Temporal Information, Modified Dates,
+and with the options that the site's profile takes beyond (`site_profile`).
 
 Pure rules: tag and VR in, action out. The table's rows come from outside (`adapters.profile` reads them from
 `dicom-anonymizer`); the walk over data sets is `adapters.cleaning`.
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from enum import StrEnum
 
+from ingest.domain.site_profile import Dates, SafePrivate, SiteProfile
 from radloop.errors import Invalid
 
 PROFILE_NAME = "radloop profile 1"
@@ -36,6 +38,8 @@ class Action(StrEnum):
     """A date moved by the patient's days; what cannot be read as a date gets the Basic Profile's action instead."""
     PATIENT = "patient"
     """Replaced by the patient's pseudonym."""
+    LISTED = "listed"
+    """Kept where the site's profile lists the value; any other gets the Basic Profile's action."""
 
 
 _ACTION_OF_CODE = {
@@ -62,6 +66,8 @@ class Profile:
         Action code of PS3.15 table E.1-1 by tag (``0xGGGGEEEE``): "X", "Z", "D", "U", "X/Z", ...
     dictionary_vr : callable
         VR of a standard tag by PS3.6, or None for a tag the dictionary does not know.
+    site : SiteProfile, optional
+        What the site chose; nothing unless given.
 
     Raises
     ------
@@ -69,10 +75,15 @@ class Profile:
         When a code is unknown: a newer table needs a newer release.
     """
 
-    def __init__(self, codes: Mapping[int, str], dictionary_vr: Callable[[int], str | None]) -> None:
+    def __init__(
+        self, codes: Mapping[int, str], dictionary_vr: Callable[[int], str | None], site: SiteProfile | None = None
+    ) -> None:
         if unknown := sorted(set(codes.values()) - set(_ACTION_OF_CODE)):
             raise Invalid("profile-code-unknown", expected=", ".join(_ACTION_OF_CODE), got=", ".join(unknown))
+        self.site = site or SiteProfile()
         self._codes = dict(codes)
+        self._kept = self.site.kept
+        self._safe_private = {(one.group, one.creator, one.element): one for one in self.site.safe_private}
         self._dictionary_vr = dictionary_vr
         self._decided: dict[tuple[int, str], Action] = {}
 
@@ -84,9 +95,25 @@ class Profile:
         return self._decided[key]
 
     def fallback(self, tag: int, vr: str) -> Action:
-        """Return the Basic Profile's action for a date or time that cannot be read."""
+        """Return the Basic Profile's action, for a date or time that cannot be read or a value that is not listed."""
         action = _ACTION_OF_CODE[self._codes[tag]] if tag in self._codes else Action.REMOVE
         return Action.REMOVE if action is Action.KEEP else action
+
+    def is_listed(self, tag: int, value: str) -> bool:
+        """Whether the site lets a value of an attribute stay; several values are separated by a backslash."""
+        return value in self.site.allowed_values.get(tag, ())
+
+    def safe_private(self, group: int, creator: str, element: int) -> SafePrivate | None:
+        """Return the entry of the safe list for a private attribute, None when it is not on it.
+
+        ``element`` holds the last two digits of the element number.
+        """
+        return self._safe_private.get((group, creator, element))
+
+    @property
+    def keeps_private(self) -> bool:
+        """Whether there is a safe list at all."""
+        return bool(self._safe_private)
 
     def _decide(self, tag: int, vr: str) -> Action:
         group, element = tag >> 16, tag & 0xFFFF
@@ -99,14 +126,30 @@ class Profile:
         if tag in (PATIENT_NAME, PATIENT_ID):
             return Action.PATIENT
         known_vr = self._dictionary_vr(tag)
+        temporal = (known_vr or vr) in TEMPORAL_VRS
+        if temporal and (tag in self._codes or self.site.dates is Dates.NONE):
+            return self._temporal(tag, vr)
+        if tag in self._kept:
+            return Action.KEEP
         if tag in self._codes:
-            if (known_vr or vr) in TEMPORAL_VRS:
-                return self.fallback(tag, vr) if tag in _NOT_RETAINED else Action.SHIFT
+            if tag in self.site.allowed_values:
+                return Action.LISTED
             return _for_sequences(self._codes[tag]) if "SQ" in (known_vr, vr) else _ACTION_OF_CODE[self._codes[tag]]
         # Not in the table: kept, unless it could name somebody without the table's authors having seen it.
         if known_vr is None or vr == "UN" or "PN" in (known_vr, vr):
             return Action.REMOVE
         return Action.KEEP
+
+    def _temporal(self, tag: int, vr: str) -> Action:
+        if tag in _NOT_RETAINED:
+            return self.fallback(tag, vr)
+        # Without dates of the patient, those of a device give no interval away.
+        return Action.SHIFT if self.site.dates is not Dates.NONE or tag in self._kept else self.fallback(tag, vr)
+
+    @property
+    def moves_dates(self) -> bool:
+        """Whether what is shifted is moved by the patient's days; else by none, which keeps it if it is a date at all."""
+        return self.site.dates is Dates.MODIFIED
 
 
 def _for_sequences(code: str) -> Action:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ingest.domain.changes import Changes
 from ingest.domain.keys import Names
 from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord
 from ingest.domain.reasons import RejectReason, WithdrawReason
@@ -66,6 +67,22 @@ class ProjectConfigured(Message):
     split: SplitPolicy
     phases: PhaseRule
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelApproved(Message):
+    """A case has an approved label; what `ingest` needs of it, to know how long a study is kept."""
+
+    case_id: str
+    study_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCaseFlagged(Message):
+    """A round asks for a case; what `ingest` needs of it."""
+
+    case_id: str
+    study_key: str
 
 
 # Said
@@ -154,6 +171,7 @@ class AcceptInstance(Message):
     study: StudyRecord
     series: SeriesRecord
     names: Names
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +182,7 @@ class HoldInstance(Message):
     study: StudyRecord
     series: SeriesRecord
     names: Names
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +236,20 @@ class SayRefusals(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ProposeRelease(Message):
+    """A first person has looked, and a second one is to."""
+
+    held_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseHeld(Message):
     """A person has looked: the held instance counts from now on, stored as ``instance.object``."""
 
     held_id: str
     instance: Instance
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +260,39 @@ class WithdrawStudy(Message):
     reason: WithdrawReason
     subject: str
     key_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RefusePatient(Message):
+    """Refuse whatever comes of a patient, under any key version, from now on."""
+
+    patient: str
+    key_version: int
+    reason: WithdrawReason
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitPatient(Message):
+    """Take in again what comes of a patient who was refused; ``patients`` are their pseudonyms under every key version."""
+
+    patients: tuple[str, ...]
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRetention(Message):
+    """A study is due by the site's rules: it is listed from now on, and goes when its notice is over."""
+
+    study_key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropNotice(Message):
+    """A study is not due any more."""
+
+    study_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +318,15 @@ class AdoptSiteKeys(Message):
     fingerprints: tuple[tuple[int, str], ...]
     subject: str = ""
     """Who asked for a rotation; empty at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptProfile(Message):
+    """What arrives is cleaned by this profile of the site from now on; ``body`` is what it says, as JSON."""
+
+    label: str
+    fingerprint: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class SliceHeader:
     sop_class_uid, transfer_syntax_uid, image_type
         As in the data set; ``transfer_syntax_uid`` is that of the stored object.
     rows, columns, frames, samples_per_pixel : int
+        No frames at all: a document.
     bits_allocated, bits_stored, high_bit : int
     signed : bool
         Pixel Representation (0028,0103) is 1.
@@ -149,6 +150,8 @@ class Instance:
     study_key: str
     object: ObjectRef
     header: SliceHeader
+    changes: str = ""
+    """Digest of what de-identification did to it (`domain.changes`); empty where nobody noted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class StudyRecord:
     study_key, patient : str
         Pseudonyms.
     identity : str
-        Original study UID and patient, encrypted; for re-identification by the site's administrator.
+        Original study UID, accession number and patient, encrypted; for re-identification by the site's administrator.
     key_version, patient_version : int
         Versions of the site key that the study, and its patient, are pseudonymised under.
     vault_version : int
@@ -223,6 +226,9 @@ class HeldInstance:
     object: ObjectRef
     header: SliceHeader
     vault_version: int = 1
+    changes: str = ""
+    proposed_by: str = ""
+    """Who wants it released, where a second person has to agree; empty until somebody does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class WithdrawReason(StrEnum):
     CONSENT = "consent"
     SENT_IN_ERROR = "sent-in-error"
     IDENTIFIABLE = "identifiable"
+    RETENTION = "retention"
 
 
 class Refused(Exception):

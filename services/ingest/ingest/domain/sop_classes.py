@@ -1,4 +1,6 @@
-"""What kinds of image there are, and which of them can be slices of a volume (PS3.4 Annex B.5, PS3.6 Annex A)."""
+"""What kinds of image there are, and which of them can be slices of a volume; and what is no image (PS3.4 Annex B.5, PS3.6 Annex A)."""
+
+from ingest.domain.site_profile import Document
 
 _IMAGES = "1.2.840.10008.5.1.4.1.1."
 _SLICES = ""
@@ -65,3 +67,32 @@ def name_of(sop_class_uid: str) -> str:
 def no_slice_because(sop_class_uid: str) -> str:
     """Return why images of a SOP class are no slices of a volume; empty where they are, or nobody knows."""
     return _KINDS.get(sop_class_uid, ("", _SLICES))[1]
+
+
+_NO_IMAGES: tuple[tuple[str, str, Document | None], ...] = (
+    (_IMAGES + "88.59", "a key object selection", Document.KEY_OBJECTS),
+    (_IMAGES + "88", "a structured report", Document.STRUCTURED_REPORTS),
+    (_IMAGES + "11", "a presentation state", Document.PRESENTATION_STATES),
+    (_IMAGES + "104", "an encapsulated document", None),
+    (_IMAGES + "9", "a waveform", None),
+    (_IMAGES + "66.1", "a registration", None),
+    (_IMAGES + "66.3", "a deformable registration", None),
+    (_IMAGES + "67", "a real world value mapping", None),
+    (_IMAGES + "481.3", "a set of RT structures", None),
+    (_IMAGES + "481.5", "an RT plan", None),
+    (_IMAGES + "481.8", "an RT ion plan", None),
+    (_IMAGES + "481.4", "an RT treatment record", None),
+    (_IMAGES + "481.6", "an RT treatment record", None),
+    (_IMAGES + "481.7", "an RT treatment record", None),
+    (_IMAGES + "481.9", "an RT treatment record", None),
+    ("1.2.840.10008.5.1.4.34", "a worklist's or an RT object", None),
+)
+"""SOP classes, with all below them, that hold words, curves or references but no image; and what a site's profile calls them."""
+
+
+def no_image_because(sop_class_uid: str) -> tuple[str, Document | None]:
+    """Return what a SOP class is if it is no image, and what a site's profile may let it in as; empty and None for an image."""
+    for root, words, document in _NO_IMAGES:
+        if sop_class_uid == root or sop_class_uid.startswith(root + "."):
+            return words, document
+    return "", None

@@ -29,6 +29,13 @@ from labeling.domain.vocabulary import LabelSource, MemberRole, Reading
 from radloop.references import Arm, ObjectRef, SegmentState, SegmentStatus, Split
 from radloop.sql import SqlUnitOfWork, upsert
 
+DRAFTS_OF_STUDY = sa.select(tables.drafts.c.task_id).where(
+    tables.drafts.c.task_id.in_(
+        sa.select(tables.tasks.c.task_id).where(tables.tasks.c.study_key == sa.bindparam("study_key"))
+    )
+)
+"""Entries of drafts of a study, which name only their task; `study_key` is a parameter."""
+
 
 class LabelingUnitOfWork(SqlUnitOfWork):
     """One transaction over everything labeling keeps."""

@@ -81,6 +81,7 @@ class WithdrawReason(StrEnum):
     CONSENT = "consent"
     SENT_IN_ERROR = "sent-in-error"
     IDENTIFIABLE = "identifiable"
+    RETENTION = "retention"
 
 
 class MemberRole(StrEnum):

@@ -2,8 +2,8 @@
 
 import { addressOf, ask, bytes, json, query, type Service } from "./http";
 import type {
-  AuditEntry, Doubt, Frames, GoldCase, HeldInstance, IngestStatus, LabelMade, Me, ProjectSegments, ReaderScore, Rejection, Review,
-  StudyDetail, StudyRow, Task, Version, WithdrawnStudy, WithdrawReason, WorklistRow,
+  AuditEntry, Deidentification, Doubt, Frames, GoldCase, HeldInstance, IngestStatus, LabelMade, Me, ProjectSegments, ReaderScore,
+  Rejection, Review, StudyDetail, StudyRow, Task, Version, WithdrawnStudy, WithdrawReason, WorklistRow,
 } from "./types";
 
 const labeling = (path: string) => addressOf("labeling", path);
@@ -138,6 +138,8 @@ export interface IntakeQuery {
 export const studies = (wanted: IntakeQuery & { state?: string }, signal?: AbortSignal) =>
   json<{ total: number; studies: StudyRow[] }>(ingest(`/v1/studies${query({ order: "newest", ...wanted })}`), { signal });
 export const study = (studyKey: string) => json<StudyDetail>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}`));
+export const deidentification = (studyKey: string) =>
+  json<Deidentification>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}/deidentification`));
 export const rejections = (wanted: IntakeQuery & { reason?: string }, signal?: AbortSignal) =>
   json<{ total: number; rejections: Rejection[] }>(ingest(`/v1/rejections${query({ ...wanted })}`), { signal });
 export const quarantine = (wanted: IntakeQuery, signal?: AbortSignal) =>
@@ -149,7 +151,7 @@ export const formAgain = (studyKey: string) =>
 export const completeStudy = (studyKey: string) =>
   json<{ study_key: string }>(ingest(`/v1/studies/${encodeURIComponent(studyKey)}/complete`), { method: "POST" });
 export const releaseHeld = (heldId: string) =>
-  json<{ study_key: string }>(ingest(`/v1/quarantine/${encodeURIComponent(heldId)}/release`), { method: "POST" });
+  json<{ study_key: string; released: boolean }>(ingest(`/v1/quarantine/${encodeURIComponent(heldId)}/release`), { method: "POST" });
 export const withdrawStudy = (studyKey: string, reason: WithdrawReason) =>
   json<{ study_key: string; before: string }>(ingest("/v1/withdraw"), {
     method: "POST",

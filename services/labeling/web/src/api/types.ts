@@ -247,6 +247,20 @@ export interface HeldInstance {
   series_key: string;
   study_key: string;
   at: number;
+  /** Who wants it released, where a second person has to agree. */
+  proposed_by: string;
+}
+
+/** What de-identification changed in a study, by profile and action. */
+export interface Deidentification {
+  instances: number;
+  without_report: number;
+  profiles: {
+    profile: string;
+    codes: string[];
+    instances: number;
+    actions: Record<string, { attribute: string; keyword: string; instances: number }[]>;
+  }[];
 }
 
 export interface StudyDetail {

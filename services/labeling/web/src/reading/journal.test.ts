@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { Problem } from "../api/http";
 import { EditHistory, type Entry } from "./history";
-import { DraftJournal, fitting, type Unsent, type Waiting } from "./journal";
+import { DraftJournal, fitting, forgetGone, type Unsent, type Waiting } from "./journal";
 import { LabelVolume } from "./labels";
 
 class InMemory implements Waiting {
@@ -14,6 +14,9 @@ class InMemory implements Waiting {
   }
   async delete(key: string) {
     this.kept.delete(key);
+  }
+  async all() {
+    return [...this.kept.values()];
   }
 }
 
@@ -63,6 +66,34 @@ describe("the journal", () => {
     away = false;
     await vi.waitFor(() => expect(journal.state.kind).toBe("saved"), { timeout: 3000 });
     await vi.waitFor(() => expect(waiting.kept.size).toBe(0));
+  });
+
+  it.each([
+    [409, "study-withdrawn"],
+    [410, "gone"],
+    [404, "task-unknown"],
+  ])("drops what waits in the browser when the case is gone: %i %s", async (status, code) => {
+    let away = true;
+    const { journal, waiting } = journalWith(async () => {
+      throw away ? new Problem(0, "network-away", "", "", "") : new Problem(status, code, "", "", "");
+    });
+    journal.push(edit("one"));
+    await journal.flush();
+    await vi.waitFor(() => expect(waiting.kept.size).toBe(1));
+    away = false;
+    expect(await journal.flush()).toBe(false);
+    expect(journal.state).toMatchObject({ kind: "refused", unsent: 0 });
+    expect(waiting.kept.size).toBe(0);
+  });
+
+  it("drops what nobody opens any more when its case is gone, and nothing else", async () => {
+    const waiting = new InMemory();
+    for (const taskId of ["gone", "mine", "away"]) await waiting.put({ key: `me/${taskId}`, taskId, after: 0, at: "", entries: [edit("one")] });
+    await forgetGone(waiting, (async (taskId: string) => {
+      if (taskId === "gone") throw new Problem(409, "study-withdrawn", "", "", "");
+      if (taskId === "away") throw new Problem(0, "network-away", "", "", "");
+    }) as never);
+    expect([...waiting.kept.keys()]).toEqual(["me/mine", "me/away"]);
   });
 
   it("stops at a refusal, loses nothing, and goes on with another lease", async () => {

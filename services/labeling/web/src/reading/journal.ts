@@ -4,7 +4,7 @@
  */
 
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
-import { appendDraft } from "../api/calls";
+import { appendDraft, draft } from "../api/calls";
 import { Problem } from "../api/http";
 import type { Entry } from "./history";
 
@@ -32,6 +32,7 @@ export interface Waiting {
   get(key: string): Promise<Unsent | undefined>;
   put(unsent: Unsent): Promise<void>;
   delete(key: string): Promise<void>;
+  all(): Promise<Unsent[]>;
 }
 
 let database: Promise<IDBPDatabase<Schema>> | undefined;
@@ -47,6 +48,9 @@ export const inBrowser: Waiting = {
   async delete(key) {
     await (await open()).delete("unsent", key);
   },
+  async all() {
+    return (await open()).getAll("unsent");
+  },
 };
 
 function open(): Promise<IDBPDatabase<Schema>> {
@@ -54,6 +58,23 @@ function open(): Promise<IDBPDatabase<Schema>> {
     upgrade: (fresh) => void fresh.createObjectStore("unsent", { keyPath: "key" }),
   });
   return database;
+}
+
+/** Whether a refusal means that the case is gone for good: what this browser keeps of it goes, too. */
+export function isGone(problem: unknown): boolean {
+  const codes = ["study-withdrawn", "case-unknown", "task-unknown"];
+  return problem instanceof Problem && (problem.status === 410 || codes.includes(problem.code));
+}
+
+/** Delete what waits in this browser of cases that are gone, also of those that nobody opens any more. */
+export async function forgetGone(waiting: Waiting = inBrowser, ask: typeof draft = draft): Promise<void> {
+  for (const { key, taskId } of await waiting.all()) {
+    try {
+      await ask(taskId, 0);
+    } catch (error) {
+      if (isGone(error)) await waiting.delete(key);
+    }
+  }
 }
 
 export type JournalState =
@@ -138,11 +159,15 @@ export class DraftJournal {
 
   /** Forget what waits: its reader said so, or the label it led to is submitted. */
   async discard(): Promise<void> {
+    await this.forget();
+    this.become({ kind: "saved" });
+  }
+
+  private async forget(): Promise<void> {
     clearTimeout(this.timer);
     this.pending = [];
     await this.writing;
-    await this.waiting.delete(this.key);
-    this.become({ kind: "saved" });
+    await this.waiting.delete(this.key).catch(() => {});
   }
 
   /** Stop sending; what waits stays in the browser. */
@@ -173,6 +198,7 @@ export class DraftJournal {
         this.become({ kind: "offline", unsent: this.pending.length });
         this.schedule(RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)]);
       } else {
+        if (isGone(problem)) await this.forget();
         this.become({ kind: "refused", problem, unsent: this.pending.length });
       }
       return false;

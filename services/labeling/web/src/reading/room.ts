@@ -6,7 +6,7 @@ import type { Task } from "../api/types";
 import { removeLocal, StreamedVolume } from "./frames";
 import { clampIndex } from "./geometry";
 import { EditHistory, type Entry } from "./history";
-import { DraftJournal, inBrowser } from "./journal";
+import { DraftJournal, inBrowser, isGone } from "./journal";
 import { LabelVolume } from "./labels";
 import { maskKind } from "./masks";
 import { packed } from "./packing";
@@ -91,6 +91,7 @@ export class ReadingRoom extends Painting {
       void this.loadOthers();
       void this.loadComment();
     } catch (error) {
+      if (isGone(error)) void inBrowser.delete(this.key).catch(() => {});
       this.failure = error as Error;
       this.stage = "failed";
       this.changed();

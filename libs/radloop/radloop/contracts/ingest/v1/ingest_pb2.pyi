@@ -34,6 +34,7 @@ class WithdrawReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WITHDRAW_REASON_CONSENT: _ClassVar[WithdrawReason]
     WITHDRAW_REASON_SENT_IN_ERROR: _ClassVar[WithdrawReason]
     WITHDRAW_REASON_IDENTIFIABLE: _ClassVar[WithdrawReason]
+    WITHDRAW_REASON_RETENTION: _ClassVar[WithdrawReason]
 REJECT_REASON_UNSPECIFIED: RejectReason
 REJECT_REASON_NOT_DICOM: RejectReason
 REJECT_REASON_TRUNCATED: RejectReason
@@ -54,6 +55,7 @@ WITHDRAW_REASON_UNSPECIFIED: WithdrawReason
 WITHDRAW_REASON_CONSENT: WithdrawReason
 WITHDRAW_REASON_SENT_IN_ERROR: WithdrawReason
 WITHDRAW_REASON_IDENTIFIABLE: WithdrawReason
+WITHDRAW_REASON_RETENTION: WithdrawReason
 
 class Case(_message.Message):
     __slots__ = ("case_id", "series_keys", "phase", "phase_count", "manifest", "volumes", "modality", "shape", "spacing_mm", "affine_lps", "quantity")

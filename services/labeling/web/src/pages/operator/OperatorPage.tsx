@@ -123,7 +123,9 @@ function Intake(props: { tab: Tab; numbers: Partial<Record<Tab, number>>; choose
     });
   const release = (ids: readonly string[]) =>
     act(async () => {
-      for (const id of ids) await calls.releaseHeld(id);
+      let proposed = 0;
+      for (const id of ids) proposed += (await calls.releaseHeld(id)).released ? 0 : 1;
+      if (proposed) return `Proposed ${several(proposed, "instance")}: a second person has to look and release as well.`;
       return `Released ${several(ids.length, "instance")}: taken in now, and formed when the quiet time is over.`;
     });
   const withdraw = (of: Line, reason: WithdrawReason) =>

@@ -1,14 +1,17 @@
 /** All that is known of one study, without whose it is. */
 
 import * as calls from "../../api/calls";
+import { useApp } from "../../app/context";
 import { several, shortUid, stamp, timeOf } from "../../app/format";
 import { Dialog, Loading, ProblemNotice } from "../../app/parts";
 import { useAsk } from "../../app/useAsk";
 import { rejectedWords } from "../../app/words";
+import Changed from "./Changed";
 
 export default function StudyDialog({ studyKey, onClose }: { studyKey: string; onClose(): void }) {
   const asked = useAsk(() => calls.study(studyKey), [studyKey]);
   const study = asked.data;
+  const { may } = useApp();
   return (
     <Dialog title="Study" onClose={onClose} wide>
       <div className="stack">
@@ -68,6 +71,7 @@ export default function StudyDialog({ studyKey, onClose }: { studyKey: string; o
                 <span className="id">{shortUid(one.sop_key)}</span>: {one.keywords.join(", ")}; {stamp(timeOf(one.at))}
               </p>
             ))}
+            {may.operate && <Changed studyKey={studyKey} />}
           </>
         )}
       </div>

@@ -25,8 +25,9 @@ describe("a line of the operator's lists", () => {
   it("says why something was refused, held or withdrawn", () => {
     const refused = { rejection_id: "r", study_key: "s", series_key: "", reason: "no-project", detail: "d", instance_count: 3, said: true, at: 0 };
     expect(rejectionLine(refused)).toMatchObject({ why: "no project wants it", at: null, instances: 3, heldId: null });
-    const held = { id: "h", reason: "burned-in-text", detail: "d", sop_key: "", series_key: "", study_key: "s", at: 5 };
+    const held = { id: "h", reason: "burned-in-text", detail: "d", sop_key: "", series_key: "", study_key: "s", at: 5, proposed_by: "" };
     expect(heldLine(held)).toMatchObject({ key: "h", heldId: "h", why: "may carry burned-in text" });
+    expect(heldLine({ ...held, proposed_by: "anna" }).state).toBe("anna proposed it; waits for a second person");
     expect(withdrawnLine({ study_key: "s", reason: "consent", at: 5, emptied: false }).state).toBe("being deleted");
   });
 });

@@ -44,6 +44,7 @@ const INCOMPLETE: Record<Incomplete, string> = {
 };
 
 const WITHDRAWN: Record<string, string> = {
+  retention: "kept as long as it may be",
   consent: "consent was withdrawn",
   "sent-in-error": "sent in error",
   identifiable: "a person can be recognised in it",
@@ -90,7 +91,7 @@ export function heldLine(one: HeldInstance): Line {
     at: one.at,
     why: rejectedWords(one.reason),
     detail: one.detail,
-    state: "waits for a person",
+    state: one.proposed_by ? `${one.proposed_by} proposed it; waits for a second person` : "waits for a person",
     instances: 1,
     heldId: one.id,
   };

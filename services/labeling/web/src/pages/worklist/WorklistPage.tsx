@@ -41,6 +41,9 @@ export default function WorklistPage({ project }: { project: string }) {
     EVERY_MS,
   );
 
+  // A study may have been withdrawn whose case nobody opens here again.
+  useEffect(() => void import("../../reading/journal").then(({ forgetGone }) => forgetGone()).catch(() => {}), []);
+
   // The selection stays with its case when others come or go above it.
   const held = useRef<string | null>(null);
   // Whoever moves here is about to choose: the viewer is fetched and started meanwhile, and a click shows the images at once.

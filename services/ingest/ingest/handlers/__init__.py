@@ -1,4 +1,4 @@
-"""What `ingest` does: one function per message, ending in the table HANDLERS."""
+"""What `ingest` does: one function per message, ending in the table HANDLERS. What keeps patients private is in `privacy`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,26 +6,33 @@ from collections.abc import Callable, Sequence
 from ingest.domain.keys import Chosen, KeyRing, Names
 from ingest.domain.messages import (
     AcceptInstance,
+    AdmitPatient,
+    AdoptProfile,
     AdoptSiteKeys,
     Case,
     CloseReception,
     CompleteStudies,
+    DropNotice,
     DropSiteKey,
+    EdgeCaseFlagged,
     ForgetObjects,
     FormAgain,
     HoldInstance,
     ImportSplit,
+    LabelApproved,
     NoteDifference,
     NoteRefusal,
+    NoticeRetention,
     OpenReception,
     ProjectConfigured,
+    ProposeRelease,
     RecordCases,
+    RefusePatient,
     ReleaseHeld,
     Reseal,
     SayRefusals,
     StudyIngested,
     StudyRejected,
-    StudyWithdrawn,
     WithdrawStudy,
 )
 from ingest.domain.model import (
@@ -39,6 +46,7 @@ from ingest.domain.model import (
 )
 from ingest.domain.reasons import RejectReason
 from ingest.domain.routing import hashed_split
+from ingest.handlers import privacy
 from ingest.ports import Clock, IngestUnitOfWork, Series, StoredCase, Study
 from radloop.errors import Conflict, NotFound, PermanentError
 from radloop.messages import Message
@@ -146,13 +154,15 @@ def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock, ke
     Conflict
         ``study-withdrawn``; ``instance-exists`` when another sender was first with other bytes; ``keys-rotated``.
     """
-    _refuse_withdrawn(uow, cmd.study.study_key)
+    privacy.refuse_withdrawn(uow, cmd.study.study_key)
     _refuse_outdated(uow, cmd.study, cmd.names, keys)
     known = uow.instances.get(cmd.instance.sop_key)
     if known is not None:
         if known.object.digest == cmd.instance.object.digest:
             return []
         raise Conflict("instance-exists", expected="a new SOP Instance UID", got="one that is stored")
+    if cmd.changes is not None:
+        uow.changes.remember(cmd.changes)
     _count(uow, cmd.instance, cmd.study, cmd.series, clock())
     return []
 
@@ -165,7 +175,7 @@ def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock, keys: 
     Conflict
         ``study-withdrawn``, ``keys-rotated``.
     """
-    _refuse_withdrawn(uow, cmd.study.study_key)
+    privacy.refuse_withdrawn(uow, cmd.study.study_key)
     _refuse_outdated(uow, cmd.study, cmd.names, keys)
     if uow.held.get(cmd.held.held_id) is not None:
         return []
@@ -176,26 +186,28 @@ def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock, keys: 
         uow.patients.remember(cmd.study.patient, cmd.study.patient_version)
     uow.studies.save_series(Series(cmd.series, generation=0))
     uow.held.add(cmd.held, clock())
+    if cmd.changes is not None:
+        uow.changes.remember(cmd.changes)
     held = cmd.held
     uow.refusals.note(Refusal(held.study_key, held.series_key, held.reason, 1, held.detail), clock())
     return []
 
 
-def release_held(cmd: ReleaseHeld, uow: IngestUnitOfWork, clock: Clock) -> list[Message]:
-    """Count an instance that a person has looked at.
+def release_held(cmd: ReleaseHeld, uow: IngestUnitOfWork, clock: Clock, persons: int = 1) -> list[Message]:
+    """Count an instance that a person has looked at, or two where the site has it so.
 
     Raises
     ------
     NotFound
         When nothing is held under the id (any more).
     Conflict
-        When the instance is held because its pixels differ from those stored under the same UID.
+        When the instance is held because its pixels differ from those stored under the same UID; ``second-person-needed``.
     """
     held = uow.held.get(cmd.held_id)
     study = uow.studies.get(cmd.instance.study_key)
     if held is None or study is None:
         raise NotFound("nothing-held", expected="an instance in quarantine", got="none under this id")
-    _refuse_withdrawn(uow, held.study_key)
+    privacy.refuse_withdrawn(uow, held.study_key)
     if held.reason is RejectReason.PIXELS_DIFFER or uow.instances.get(held.sop_key) is not None:
         raise Conflict(
             "another-is-stored",
@@ -203,21 +215,21 @@ def release_held(cmd: ReleaseHeld, uow: IngestUnitOfWork, clock: Clock) -> list[
             got="one whose UID belongs to other stored pixels",
             do="withdraw the study and send it again to replace the first",
         )
+    if persons > 1 and held.proposed_by in ("", cmd.subject):
+        raise privacy.second_person_needed()
     (series,) = (s for s in uow.studies.series_of(held.study_key) if s.record.series_key == held.series_key)
     uow.held.release(cmd.held_id)
+    uow.audit(cmd.subject or "ingest", "release", cmd.held_id)
     _count(uow, cmd.instance, study.record, series.record, clock())
     return []
 
 
-def _refuse_withdrawn(uow: IngestUnitOfWork, study_key: str) -> None:
-    if uow.tombstones.has(study_key):
-        raise Conflict("study-withdrawn", expected="a study that was not withdrawn", got="one that was")
-
-
 def _refuse_outdated(uow: IngestUnitOfWork, record: StudyRecord, names: Names, keys: Keys) -> None:
-    """Refuse a new study whose names were chosen before a rotation, or before its patient was named by somebody else."""
+    """Refuse a new study of a refused patient, or whose names were chosen before a rotation or before somebody else's choice."""
     if uow.studies.get(record.study_key) is not None:
         return
+    if uow.refused_patients.has(tuple(names.patients.values())):
+        raise Conflict("study-withdrawn", expected="a study of a patient who is not refused", got="one who is")
     if names.newest == uow.site_keys.current():
         chosen = keys().choose(names, uow.patients)
         if chosen == Chosen(record.key_version, record.patient_version):
@@ -296,7 +308,7 @@ def record_cases(cmd: RecordCases, uow: IngestUnitOfWork, clock: Clock, keys: Ke
     Conflict
         ``study-withdrawn`` when that happened while the cases were being formed.
     """
-    _refuse_withdrawn(uow, cmd.study_key)
+    privacy.refuse_withdrawn(uow, cmd.study_key)
     study = uow.studies.get(cmd.study_key)
     if study is None or (study.completed_generation >= cmd.generation and not study.again):
         return []
@@ -369,25 +381,6 @@ def _say_refusals(uow: IngestUnitOfWork, study_key: str, site: str) -> list[Mess
     ]
 
 
-def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site: str) -> list[Message]:
-    """Put a tombstone, forget the rows and say it; a worker deletes the objects. A repeat changes nothing."""
-    if uow.tombstones.has(cmd.study_key):
-        return []
-    study = uow.studies.get(cmd.study_key)
-    version = study.record.key_version if study else cmd.key_version
-    uow.tombstones.add(cmd.study_key, cmd.reason, clock(), version)
-    uow.studies.forget(cmd.study_key)
-    uow.pulls.forget(cmd.study_key)
-    uow.audit(cmd.subject, "withdraw", cmd.study_key)
-    return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
-
-
-def forget_objects(cmd: ForgetObjects, uow: IngestUnitOfWork) -> list[Message]:
-    """Remember that the objects of a withdrawn study are gone."""
-    uow.tombstones.mark_empty(cmd.study_key)
-    return []
-
-
 def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
     """Decide the split of patients before they are seen.
 
@@ -413,13 +406,19 @@ def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
 
 HANDLERS = {
     ProjectConfigured: configure_project,
+    LabelApproved: privacy.keep_label,
+    EdgeCaseFlagged: privacy.keep_flag,
+    NoticeRetention: privacy.notice_retention,
+    DropNotice: privacy.drop_notice,
     AdoptSiteKeys: adopt_site_keys,
+    AdoptProfile: privacy.adopt_profile,
     DropSiteKey: drop_site_key,
     Reseal: reseal,
     OpenReception: open_reception,
     CloseReception: close_reception,
     AcceptInstance: accept_instance,
     HoldInstance: hold_instance,
+    ProposeRelease: privacy.propose_release,
     ReleaseHeld: release_held,
     NoteRefusal: note_refusal,
     NoteDifference: note_difference,
@@ -427,7 +426,9 @@ HANDLERS = {
     FormAgain: form_again,
     RecordCases: record_cases,
     SayRefusals: say_refusals,
-    WithdrawStudy: withdraw_study,
-    ForgetObjects: forget_objects,
+    WithdrawStudy: privacy.withdraw_study,
+    ForgetObjects: privacy.forget_objects,
+    RefusePatient: privacy.refuse_patient,
+    AdmitPatient: privacy.admit_patient,
     ImportSplit: import_split,
 }
