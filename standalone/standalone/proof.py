@@ -11,7 +11,8 @@ from standalone.backup.manifest import MANIFEST, read_manifest
 if TYPE_CHECKING:
     from standalone.client import Client
 
-SERVICES = ("ingest", "inference", "edge-miner", "labeling", "qa", "trainer", "control-plane")
+CONTROL_PLANE = "control-plane"
+SERVICES = ("ingest", "inference", "edge-miner", "labeling", "qa", "trainer", CONTROL_PLANE)
 
 COPIES = (
     "Inference keeps no image beside its object store: Triton is given a case in memory, and forgets it with the answer.",
@@ -47,7 +48,8 @@ def collected(client: "Client", study_key: str, backups: Sequence[Path]) -> dict
     withdrawn_at = datetime.fromtimestamp(proof["withdrawn_at"], UTC)
     left = [one["service"] for one in services if not one["done"]]
     if not left:
-        verdict = "Nothing of the study is left in any service."
+        where = "in any service of this site" if any("elsewhere" in one for one in services) else "in any service"
+        verdict = f"Nothing of the study is left {where}."
     else:
         verdict = f"Not finished: {', '.join(left)}."
     return {
@@ -69,6 +71,8 @@ def _asked(client: "Client", service: str, study_key: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = client.get(f"/{service}/v1/studies/{study_key}/remains")
     except RadloopError as error:
+        if service == CONTROL_PLANE and error.code == "service-unknown":
+            return {"service": service, "done": True, "elsewhere": True}
         return {"service": service, "done": False, "problem": error.code}
     nothing = not found["rows"] and not found["objects"] and not any(found["events"].values())
     return found | {"done": found["forgets"] and nothing}
@@ -158,6 +162,8 @@ def page(found: dict[str, Any]) -> str:
 def _service_line(one: dict[str, Any]) -> str:
     if "problem" in one:
         return f"| {one['service']} | did not answer: {one['problem']} | | | | |"
+    if "elsewhere" in one:
+        return f"| {one['service']} | not at this site: ask there. It has pseudonyms and numbers only | | | | |"
     rows = ", ".join(f"{number} {table}" for table, number in one["rows"].items()) or "none"
     kept = "; ".join(f"{line['table']}: {line['says']}" for line in one["kept"]) or "nothing"
     events = sum(one["events"].values())

@@ -65,6 +65,13 @@ def test_what_is_not_done_stands_on_the_page(platform: Any, answer: Any, said: s
     assert said in line
 
 
+def test_a_site_without_a_control_plane_says_where_else_to_ask(platform: Any) -> None:
+    found = collected(platform(**{"control-plane": NotFound("service-unknown")}), KEY, [])
+    assert found["complete"] and found["verdict"] == "Nothing of the study is left in any service of this site."
+    assert "| control-plane | not at this site: ask there." in page(found)
+    assert not collected(platform(qa=NotFound("service-unknown")), KEY, [])["complete"]
+
+
 def test_backups_before_and_after(platform: Any, tmp_path: Path) -> None:
     for name, made_at in (("monday", "2025-06-01T00:00:00+00:00"), ("friday", "2025-07-01T00:00:00+00:00")):
         (tmp_path / name).mkdir()
