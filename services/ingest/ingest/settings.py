@@ -46,6 +46,9 @@ class IngestSettings(ServiceSettings):
     largest_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Largest body of an upload, in bytes; it is held in memory."""
 
+    destinations_file: Path | None = None
+    """JSON file of the archives that labels may be sent to, and how; none: nothing leaves."""
+
     @field_validator("calling_ae_titles")
     @classmethod
     def _titles(cls, text: str) -> str:

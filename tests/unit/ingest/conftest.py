@@ -19,8 +19,18 @@ from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.vault import Vault
-from ingest.domain.messages import AdoptSiteKeys, Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
-from ingest.domain.model import HeldInstance, Instance, Refusal, SliceHeader
+from ingest.domain.exports import Export, ExportSource
+from ingest.domain.messages import (
+    AdoptSiteKeys,
+    Member,
+    NoteDisclosure,
+    PhaseRule,
+    ProjectConfigured,
+    Role,
+    RoutingRule,
+    SplitPolicy,
+)
+from ingest.domain.model import HeldInstance, Instance, Original, Refusal, SliceHeader
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import WithdrawReason
 from ingest.ports import NotedRefusal, Series, StoredCase, Study
@@ -204,6 +214,9 @@ class FakeCases:
     def __init__(self) -> None:
         self.rows: dict[str, StoredCase] = {}
 
+    def get(self, case_id: str) -> StoredCase | None:
+        return self.rows.get(case_id)
+
     def of_study(self, study_key: str) -> list[StoredCase]:
         mine = [row for row in self.rows.values() if row.case.study_key == study_key]
         return sorted(mine, key=lambda row: (row.case.project_id, row.case.phase))
@@ -302,6 +315,61 @@ class FakeSiteKeys:
         return self.needed
 
 
+class FakeOriginals:
+    def __init__(self) -> None:
+        self.rows: dict[str, Original] = {}
+
+    def has(self, sop_key: str) -> bool:
+        return sop_key in self.rows
+
+    def add(self, original: Original) -> None:
+        self.rows.setdefault(original.sop_key, original)
+
+    def sealed(self, sop_keys: Sequence[str]) -> dict[str, str]:
+        return {key: self.rows[key].sealed for key in sop_keys if key in self.rows}
+
+    def forget(self, study_key: str) -> None:
+        self.rows = {key: row for key, row in self.rows.items() if row.study_key != study_key}
+
+
+class FakeExports:
+    def __init__(self) -> None:
+        self.sources: dict[str, ExportSource] = {}
+        self.rows: dict[str, Export] = {}
+        self.disclosures: list[NoteDisclosure] = []
+
+    def add_source(self, source: ExportSource, at: float) -> None:
+        self.sources.setdefault(source.source_id, source)
+
+    def source(self, source_id: str) -> ExportSource | None:
+        return self.sources.get(source_id)
+
+    def sources_of(self, case_id: str) -> list[ExportSource]:
+        return [source for source in self.sources.values() if source.case_id == case_id]
+
+    def get(self, export_id: str) -> Export | None:
+        return self.rows.get(export_id)
+
+    def save(self, export: Export) -> None:
+        self.rows[export.export_id] = export
+
+    def next_due(self, now: float) -> str | None:
+        waiting = [row for row in self.rows.values() if row.state in ("waiting", "sending") and row.due_at <= now]
+        return min(waiting, key=lambda row: row.due_at).export_id if waiting else None
+
+    def take_back(self, now: float) -> None:
+        for row in self.rows.values():
+            if row.state == "sending":
+                self.rows[row.export_id] = dataclasses.replace(row, due_at=now)
+
+    def forget(self, study_key: str) -> None:
+        self.sources = {key: row for key, row in self.sources.items() if row.study_key != study_key}
+        self.rows = {key: row for key, row in self.rows.items() if row.study_key != study_key}
+
+    def note_disclosure(self, noted: NoteDisclosure, at: float) -> None:
+        self.disclosures.append(noted)
+
+
 class FakeIngestUnitOfWork(FakeUnitOfWork):
     """One unit of work for a whole test: state stays; what is published is collected in ``said``."""
 
@@ -313,6 +381,7 @@ class FakeIngestUnitOfWork(FakeUnitOfWork):
         self.receptions, self.refusals = FakeReceptions(self.studies), FakeRefusals(self.studies)
         self.projects, self.splits = FakeProjects(), FakeSplits()
         self.tombstones, self.site_keys = FakeTombstones(), FakeSiteKeys()
+        self.originals, self.exports = FakeOriginals(), FakeExports()
         self.patients = FakePatients(self.studies, self.tombstones, self.splits, self.projects)
 
     def publish(self, *messages: Message) -> None:

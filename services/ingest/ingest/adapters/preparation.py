@@ -9,10 +9,11 @@ from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of, identity_of, routing_of, searched_of, series_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
+from ingest.adapters.restoring import instance_fields, study_fields
 from ingest.adapters.vault import Vault
 from ingest.domain.deidentification import Profile
 from ingest.domain.keys import KeyRing, Names
-from ingest.domain.model import SeriesRecord, SliceHeader, StudyRecord
+from ingest.domain.model import Original, SeriesRecord, SliceHeader, StudyRecord
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import Refused
 
@@ -28,6 +29,7 @@ class Prepared:
     series: SeriesRecord
     suspicion: str | None
     names: Names
+    original: Original
 
 
 class Preparation:
@@ -83,13 +85,8 @@ class Preparation:
         suspicion = suspicion_of(parsed)
         # Before anything is sealed: a newer one that comes in between is put right by whoever seals anew.
         vault_version = keys.current
-        sealed_identity = self._vault.seal_fields(
-            {
-                "study_instance_uid": parsed.study_instance_uid,
-                "patient_id": identity.patient_id,
-                "issuer": identity.issuer,
-            }
-        )
+        sealed_identity = self._vault.seal_fields(study_fields(parsed))
+        sealed_original = self._vault.seal_fields(instance_fields(parsed))
         sealed_routing = self._vault.seal_fields(
             {
                 "called_ae_title": routing.called_ae_title,
@@ -98,11 +95,12 @@ class Preparation:
                 "description": routing.description,
             }
         )
+        sop_key = of_study.uid(parsed.sop_instance_uid)
         data, header = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
         return Prepared(
             data=data,
             header=header,
-            sop_key=of_study.uid(parsed.sop_instance_uid),
+            sop_key=sop_key,
             study=StudyRecord(
                 study_key,
                 patient,
@@ -115,6 +113,7 @@ class Preparation:
             series=SeriesRecord(series_key, study_key, sealed_routing, vault_version, **series_of(parsed.ds)),
             suspicion=suspicion,
             names=names,
+            original=Original(sop_key, study_key, sealed_original, vault_version),
         )
 
     def _clean(

@@ -24,6 +24,7 @@ from ingest.domain.messages import (
     AcceptInstance,
     CloseReception,
     HoldInstance,
+    KeepOriginal,
     NoteDifference,
     NoteRefusal,
     OpenReception,
@@ -253,10 +254,14 @@ class Reception:
             # Once begun, counting looks for the tombstone anyway.
             withdrawn = study_key not in self._begun and uow.tombstones.has(study_key)
             known = uow.instances.get(cleaned.sop_key)
+            kept = known is None or uow.originals.has(cleaned.sop_key)
         if withdrawn:
             return self._refuse_withdrawn(cleaned)
         if known is not None:
-            return self._repeated(cleaned, known)
+            outcome = self._repeated(cleaned, known)
+            if not kept and outcome.fate is Fate.DUPLICATE:
+                self._receiver.dispatch(KeepOriginal(cleaned.original, cleaned.study))
+            return outcome
         if cleaned.suspicion is not None:
             return self._hold(cleaned, RejectReason.BURNED_IN_TEXT, cleaned.suspicion)
         return self._store(cleaned)
@@ -268,7 +273,9 @@ class Reception:
         ref = self._receiver.objects.put(key, cleaned.data)
         instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header)
         try:
-            self._receiver.dispatch(AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names))
+            self._receiver.dispatch(
+                AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names, cleaned.original)
+            )
         except Conflict as conflict:
             # Withdrawn, or sent by two senders at once, since we looked.
             self._receiver.objects.delete(key)
@@ -327,7 +334,7 @@ class Reception:
             cleaned.study.vault_version,
         )
         try:
-            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names))
+            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names, cleaned.original))
         except Conflict as conflict:  # withdrawn, or the keys were rotated, since we looked
             self._receiver.objects.delete(ref.key)
             if conflict.code == _KEYS_ROTATED:

@@ -3,6 +3,7 @@
 from typing import Self
 
 from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSplits, SqlTombstones
+from ingest.adapters.sql_exports import SqlExports, SqlOriginals
 from ingest.adapters.sql_keys import SqlPatients, SqlSealedThings, SqlSiteKeys
 from ingest.adapters.sql_studies import SqlHeld, SqlInstances, SqlReceptions, SqlRefusals, SqlStudies
 from radloop.sql import SqlUnitOfWork
@@ -25,4 +26,6 @@ class SqlIngestUnitOfWork(SqlUnitOfWork):
         self.site_keys = SqlSiteKeys(self.connection)
         self.patients = SqlPatients(self.connection)
         self.sealed = SqlSealedThings(self.connection)
+        self.originals = SqlOriginals(self.connection)
+        self.exports = SqlExports(self.connection)
         return self

@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ingest.adapters.tables import HELD, PATIENTS, PROJECTS, SERIES, SITE_KEYS, SPLITS, STUDIES, TOMBSTONES
+from ingest.adapters.tables_exports import ORIGINALS
 from ingest.domain.messages import Sealed
 from radloop.references import ObjectRef
 from radloop.sql import upsert
@@ -20,6 +21,7 @@ _SEALED: tuple[tuple[str, sa.Table, Any, Any], ...] = (
     ("study", STUDIES, STUDIES.c.study_key, STUDIES.c.identity),
     ("series", SERIES, SERIES.c.series_key, SERIES.c.routing),
     ("held", HELD, HELD.c.held_id, HELD.c.object_key),
+    ("original", ORIGINALS, ORIGINALS.c.sop_key, ORIGINALS.c.sealed),
 )
 
 

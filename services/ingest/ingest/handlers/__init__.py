@@ -39,6 +39,7 @@ from ingest.domain.model import (
 )
 from ingest.domain.reasons import RejectReason
 from ingest.domain.routing import hashed_split
+from ingest.handlers import exports
 from ingest.ports import Clock, IngestUnitOfWork, Series, StoredCase, Study
 from radloop.errors import Conflict, NotFound, PermanentError
 from radloop.messages import Message
@@ -154,6 +155,8 @@ def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock, ke
             return []
         raise Conflict("instance-exists", expected="a new SOP Instance UID", got="one that is stored")
     _count(uow, cmd.instance, cmd.study, cmd.series, clock())
+    if cmd.original is not None:
+        uow.originals.add(cmd.original)
     return []
 
 
@@ -176,6 +179,8 @@ def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock, keys: 
         uow.patients.remember(cmd.study.patient, cmd.study.patient_version)
     uow.studies.save_series(Series(cmd.series, generation=0))
     uow.held.add(cmd.held, clock())
+    if cmd.original is not None:
+        uow.originals.add(cmd.original)
     held = cmd.held
     uow.refusals.note(Refusal(held.study_key, held.series_key, held.reason, 1, held.detail), clock())
     return []
@@ -377,6 +382,8 @@ def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site
     version = study.record.key_version if study else cmd.key_version
     uow.tombstones.add(cmd.study_key, cmd.reason, clock(), version)
     uow.studies.forget(cmd.study_key)
+    uow.originals.forget(cmd.study_key)
+    uow.exports.forget(cmd.study_key)
     uow.audit(cmd.subject, "withdraw", cmd.study_key)
     return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
 
@@ -410,7 +417,7 @@ def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
     return []
 
 
-HANDLERS = {
+HANDLERS: dict[type, Callable[..., list[Message]]] = {
     ProjectConfigured: configure_project,
     AdoptSiteKeys: adopt_site_keys,
     DropSiteKey: drop_site_key,
@@ -429,4 +436,4 @@ HANDLERS = {
     WithdrawStudy: withdraw_study,
     ForgetObjects: forget_objects,
     ImportSplit: import_split,
-}
+} | exports.HANDLERS
