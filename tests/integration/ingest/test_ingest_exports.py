@@ -1,135 +1,23 @@
 """Labels on their way back to the archive: a real Orthanc has them under the study it sent, and nobody else hears whose it is."""
 
-import io
-import json
+import subprocess
 
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_sop_class_iod_map
+from highdicom.sr.utils import find_content_items
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import EnhancedMRImageStorage
+from scipy.spatial.distance import pdist
 
-from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
-from radloop.contracts.inference.v1 import inference_pb2
-from radloop.contracts.qa.v1 import qa_pb2
-from radloop.contracts.references.v1 import references_pb2 as refs
-from radloop.imaging import Volume, write_nifti
-from radloop.messages import Envelope, Record
-from radloop.objects import open_objects
 from radloop.testing.databases import ONE_ENGINE
-from tests.dicom_peers import AE_TITLE, needs_orthanc, orthanc
+from tests.dicom_peers import needs_dcmtk, needs_orthanc
+from tests.integration.ingest.ward import COLUMNS, NUMBERS, ROWS, SEGMENTS, SLICES, STUDY, label_map
 
 pytestmark = [pytest.mark.integration, ONE_ENGINE]
-
-SLICES, ROWS, COLUMNS = 5, 24, 32
-STUDY = "1.2.826.4242"
-WHY = {"reason": "tumour board"}
-ANNOTATED = refs.SEGMENT_STATE_ANNOTATED
-
-
-def coded(value: str, meaning: str) -> cp.CodedTerm:
-    return cp.CodedTerm(value=value, scheme="SCT", meaning=meaning)
-
-
-CATEGORY = coded("123037004", "Anatomical structure")
-SEGMENTS = [
-    cp.Segment(value=1, name="liver", color="#dd8265", type=coded("10200004", "Liver"), category=CATEGORY),
-    cp.Segment(value=4, name="spleen", color="#9d6ca2", type=coded("78961009", "Spleen"), category=CATEGORY),
-]
-
-
-def label_map() -> np.ndarray:
-    """A ring with a hole (1) and a block (4); uint8, (columns, rows, slices)."""
-    mask = np.zeros((COLUMNS, ROWS, SLICES), np.uint8)
-    mask[4:16, 4:18, 1:4] = 1
-    mask[8:11, 8:12, 1:4] = 0
-    mask[20:27, 5:9, 2:] = 4
-    return mask
-
-
-class Ward:
-    """A site with an archive it came from and one labelled case."""
-
-    def __init__(self, site, archive, send, slice_of) -> None:
-        self.site, self.archive = site, archive
-        self.objects = open_objects(site.settings.shared.objects_url)
-        pixels = np.zeros((ROWS, COLUMNS), "<u2").tobytes()
-        self.slices = [
-            slice_of(
-                number,
-                Rows=ROWS,
-                Columns=COLUMNS,
-                PixelData=pixels,
-                PatientName="Müller^Jörg",
-                SpecificCharacterSet="ISO_IR 100",
-                FrameOfReferenceUID="1.2.826.4242.9",
-                PatientSex="M",
-                StudyTime="101112",
-                StudyID="7",
-                InstanceNumber=number + 1,
-            )
-            for number in range(SLICES)
-        ]
-        site.configure(segments=SEGMENTS)
-        assert {answer.Status for answer in send(self.slices)} == {0}
-        site.settle()
-        ((self.case_id, self.study_key),) = site.rows("SELECT case_id, study_key FROM cases")
-
-    def say(self, topic: str, event) -> None:
-        envelope = Envelope.new(topic, source="/site-1/test", subject=self.study_key)
-        self.site.service.event_log.append(
-            [Record(topic, self.study_key, event.SerializeToString(), envelope.headers())]
-        )
-
-    def mask(self, array: np.ndarray, key: str) -> refs.ObjectRef:
-        affine = np.array(json.loads(self.site.http.get(f"/v1/cases/{self.case_id}").content)["affine_lps"])
-        ref = self.objects.put(
-            f"labeling/{key}.nii", write_nifti(Volume(np.asfortranarray(array), affine.reshape(4, 4)))
-        )
-        return refs.ObjectRef(key=ref.key, digest=ref.digest, size_bytes=ref.size_bytes)
-
-    def approve(
-        self, array: np.ndarray, label: str = "label-1", sequence: int = 1, states=(ANNOTATED, ANNOTATED)
-    ) -> None:
-        event = qa_pb2.LabelApproved(
-            review_id="r",
-            label_version_id=label,
-            case_id=self.case_id,
-            study_key=self.study_key,
-            project_id="p",
-            project_version=1,
-            mask=self.mask(array, label),
-            segments=[refs.SegmentStatus(value=v, state=s) for v, s in zip((1, 4), states, strict=True)],
-            sequence=sequence,
-        )
-        self.say("label-approved", event)
-        self.site.until(lambda: (label,) in self.site.rows("SELECT source_id FROM export_sources"))
-
-    def predict(self, array: np.ndarray, prediction: str = "prediction-1") -> None:
-        event = inference_pb2.PredictionMade(
-            prediction_id=prediction,
-            case_id=self.case_id,
-            study_key=self.study_key,
-            project_id="p",
-            model_name="organs",
-            model_digest="sha256:0123456789abcdef",
-            mask=self.mask(array, prediction),
-        )
-        self.say("prediction-made", event)
-        self.site.until(lambda: (prediction,) in self.site.rows("SELECT source_id FROM export_sources"))
-
-    def ask(self, destination: str = "pacs", *forms: str, **changes):
-        body = {"case_id": self.case_id, "destination": destination, "forms": forms, **WHY, **changes}
-        return self.site.http.post("/v1/exports", json=body)
-
-    def states(self) -> dict[tuple[str, str], str]:
-        found = self.site.http.get("/v1/exports").json()["exports"]
-        return {(each["destination"], each["form"]): each["state"] for each in found}
-
-    def sent(self, number: int) -> dict[str, pydicom.Dataset]:
-        """Wait until so many exports are sent; return what the archive has beside the slices, by modality."""
-        self.site.until(lambda: list(self.states().values()).count("sent") == number)
-        read = [pydicom.dcmread(io.BytesIO(file)) for file in self.archive.files()]
-        return {str(ds.Modality): ds for ds in read if ds.Modality != "MR"}
 
 
 def voxels(seg: pydicom.Dataset, slices) -> np.ndarray:
@@ -142,34 +30,23 @@ def voxels(seg: pydicom.Dataset, slices) -> np.ndarray:
     return pixels.transpose(2, 1, 0)
 
 
-@pytest.fixture
-def archive(tmp_path, slice_of):
-    with orthanc(tmp_path / "orthanc", {}) as running:
-        yield running
+def references(ds: Dataset) -> set[str]:
+    """Return the instances an object refers to; a structure set names its study in the same attribute."""
+    found = {str(element.value) for element in ds.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+    return found - {STUDY}
 
 
-@pytest.fixture
-def configured(environment, monkeypatch, archive):
-    """Two ways to the archive."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    file = environment / "destinations.json"
-    dicom = {"ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive.port}
-    file.write_text(
-        json.dumps(
-            {
-                "pacs": {"dicom": dicom, "forms": ["seg", "sr"]},
-                "web": {"stow": {"url": archive.web}, "labelmap": True, "predictions": True},
-            }
-        )
-    )
-    monkeypatch.setenv("INGEST_DESTINATIONS_FILE", str(file))
-
-
-@pytest.fixture
-def ward(configured, site, archive, send, slice_of, file_of):
-    found = Ward(site, archive, send, slice_of)
-    for ds in found.slices:
-        archive.store(file_of(ds))
+def lacking(ds: Dataset) -> list[str]:
+    """Return the attributes of type 1 and 2 that the mandatory modules of an object's IOD have and it has not (PS3.3)."""
+    found = []
+    for module in get_iod_module_map()[get_sop_class_iod_map()[ds.SOPClassUID]]:
+        # A functional group may stand once for all frames or with each, and a content item's attributes depend on its type:
+        # what these two hold is compared with the mask.
+        if module["usage"] == "M" and not module["key"].endswith(("functional-groups", "document-content")):
+            try:
+                check_required_attributes(ds, module["key"])
+            except AttributeError as error:
+                found.append(f"{module['key']}: {error}")
     return found
 
 
@@ -186,19 +63,124 @@ def test_a_label_comes_back_to_its_study(ward):
         assert (ds.AccessionNumber, ds.StudyDate, ds.StudyTime) == ("CANARY-ACC", "20200131", "101112")
         assert (str(ds.PatientName), ds.PatientSex, ds.StudyID) == ("Müller^Jörg", "M", "7")
         assert "PatientIdentityRemoved" not in ds and "DeidentificationMethod" not in ds
+        assert lacking(ds) == []
     seg = found["SEG"]
     originals = {ds.SOPInstanceUID for ds in ward.slices}
     assert seg.FrameOfReferenceUID == found["RTSTRUCT"].FrameOfReferenceUID == "1.2.826.4242.9"
-    assert {str(uid) for uid in references(seg)} == originals
-    assert {str(uid) for uid in references(found["RTSTRUCT"])} >= originals
-    assert {str(uid) for uid in references(found["SR"])} == originals | {seg.SOPInstanceUID}
-    numbers = np.array([0, 1, 0, 0, 2])[label_map()]
-    assert np.array_equal(voxels(seg, ward.slices), numbers)
+    assert references(seg) == originals
+    assert references(found["RTSTRUCT"]) == originals
+    assert references(found["SR"]) == originals | {seg.SOPInstanceUID}
+    assert np.array_equal(voxels(seg, ward.slices), NUMBERS[label_map()])
+    assert [item.SegmentLabel for item in seg.SegmentSequence] == ["liver", "spleen"]
 
 
-def references(ds: pydicom.Dataset) -> set[str]:
-    return {
-        str(element.value)
-        for element in ds.iterall()
-        if element.keyword == "ReferencedSOPInstanceUID" and str(element.value) != STUDY
-    }
+@needs_orthanc
+def test_the_report_says_what_the_mask_measures(ward):
+    ward.approve(label_map())
+    ward.ask("pacs", "sr")
+    found = ward.sent(2)  # it brings the SEG it refers to
+    groups = hd.sr.ComprehensiveSR.from_dataset(found["SR"]).content.get_volumetric_roi_measurement_groups()
+    spacing_mm = np.array([3, 2, 1.5])  # of the slices
+    assert [group.tracking_identifier for group in groups] == ["liver", "spleen"]
+    for number, (group, value) in enumerate(zip(groups, (1, 4), strict=True), start=1):
+        places = np.argwhere(label_map() == value) * spacing_mm
+        told = {one.name.meaning: (one.value, one.unit.value) for one in group.get_measurements()}
+        assert told["Volume"] == (pytest.approx(len(places) * 9.0), "mm3")
+        assert told["Diameter"] == (pytest.approx(pdist(places).max(), abs=1e-5), "mm")
+        (item,) = find_content_items(group[0], name=codes.DCM.ReferencedSegment)
+        (reference,) = item.ReferencedSOPSequence
+        assert reference.ReferencedSOPInstanceUID == found["SEG"].SOPInstanceUID
+        assert reference.ReferencedSegmentNumber == number
+
+
+@needs_orthanc
+def test_a_label_map_by_stow(ward):
+    ward.approve(label_map())
+    for _ in range(2):  # asked for twice, sent once
+        (identity,) = ward.ask("web").json()["exports"]
+    seg = ward.sent(1)["SEG"]
+    assert seg.SegmentationType == "LABELMAP" and ward.states() == {("web", "seg-labelmap"): "sent"}
+    assert ward.site.http.get(f"/v1/exports/{identity}").json()["attempts"] == 1
+    assert references(seg) == {ds.SOPInstanceUID for ds in ward.slices} and lacking(seg) == []
+    assert np.array_equal(voxels(seg, ward.slices), NUMBERS[label_map()])
+    assert ward.ask("pacs", "seg-labelmap").json()["error"] == "labelmap-not-taken"
+
+
+@needs_orthanc
+@needs_dcmtk
+def test_dcmtk_reads_the_same_voxels(ward, tmp_path):
+    ward.approve(label_map())
+    ward.ask("pacs", "seg", "rtstruct", "sr")
+    for modality, ds in ward.sent(3).items():
+        file = tmp_path / f"{modality}.dcm"
+        ds.save_as(file)
+        done = subprocess.run(["dcmdump", "+W", str(tmp_path), str(file)], capture_output=True, check=True)
+        assert b"W: " not in done.stderr and b"E: " not in done.stderr, done.stderr
+    (raw,) = tmp_path.glob("SEG*.raw")
+    seg = pydicom.dcmread(tmp_path / "SEG.dcm", stop_before_pixels=True)
+    bits = np.unpackbits(np.frombuffer(raw.read_bytes(), np.uint8), bitorder="little")
+    frames = bits[: seg.NumberOfFrames * ROWS * COLUMNS].reshape(-1, ROWS, COLUMNS)
+    found = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
+    for frame, group in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        slice_number = round(group.PlanePositionSequence[0].ImagePositionPatient[2] / 1.5)
+        found[slice_number][frame != 0] = number
+    assert np.array_equal(found.transpose(2, 1, 0), NUMBERS[label_map()])
+
+
+@needs_orthanc
+def test_segments_that_overlap(empty_ward, send):
+    ward = empty_ward.receive(send, segments=SEGMENTS, overlapping_segments=True)
+    bits = np.zeros((COLUMNS, ROWS, SLICES), np.uint32)
+    bits[4:16, 4:18, 1:4] |= 1
+    bits[10:20, 10:20, 2:] |= 8
+    ward.approve(bits)
+    assert ward.ask("web", "seg-labelmap").json()["error"] == "labelmap-overlap"
+    ward.ask("web")
+    seg = hd.seg.Segmentation.from_dataset(ward.sent(1)["SEG"])
+    assert (seg.SegmentationType, seg.SegmentsOverlap) == ("BINARY", "YES")
+    pixels = seg.get_pixels_by_source_instance(
+        [ds.SOPInstanceUID for ds in ward.slices], ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+    )
+    for number, bit in enumerate((1, 8)):
+        assert np.array_equal(pixels[..., number].transpose(2, 1, 0) != 0, (bits & bit) != 0)
+
+
+@needs_orthanc
+def test_frames_of_one_enhanced_instance(empty_ward, send):
+    ward = empty_ward.receive(send, [enhanced(empty_ward.slices)])
+    (source,) = ward.slices
+    ward.approve(label_map())
+    ward.ask("pacs", "seg", "rtstruct", "sr")
+    found = ward.sent(3)
+    assert all(references(found[modality]) == {source.SOPInstanceUID} for modality in ("SEG", "RTSTRUCT"))
+    assert found["SEG"].StudyInstanceUID == STUDY and lacking(found["SEG"]) == []
+    volume = hd.seg.Segmentation.from_dataset(found["SEG"]).get_volume(combine_segments=True)
+    places = volume.map_indices_to_reference(np.array([[k, 0, 0] for k in range(4)]))[:, 2] / 1.5
+    order = np.round(places).astype(int)  # highdicom counts slices from the other end
+    assert sorted(order) == [1, 2, 3, 4]  # the first is empty
+    assert np.array_equal(volume.array.transpose(2, 1, 0), NUMBERS[label_map()][:, :, order])
+    contours = [c for roi in found["RTSTRUCT"].ROIContourSequence for c in roi.ContourSequence]
+    for contour in contours:
+        assert contour.ContourImageSequence[0].ReferencedFrameNumber == round(contour.ContourData[2] / 1.5) + 1
+
+
+def enhanced(slices) -> Dataset:
+    """Return the slices as one Enhanced MR instance."""
+    ds = Dataset(slices[0])
+    ds.file_meta = slices[0].file_meta
+    ds.SOPClassUID = EnhancedMRImageStorage
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = ds.PixelSpacing, 1.5
+    orientation.ImageOrientationPatient = ds.ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    groups = []
+    for one in slices:
+        group, place = Dataset(), Dataset()
+        place.ImagePositionPatient = one.ImagePositionPatient
+        group.PlanePositionSequence = [place]
+        groups.append(group)
+    ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], groups
+    ds.NumberOfFrames, ds.PixelData = len(slices), b"".join(one.PixelData for one in slices)
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.PixelSpacing
+    return ds

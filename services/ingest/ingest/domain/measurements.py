@@ -82,9 +82,10 @@ def longest_distance(points: np.ndarray) -> float:
         return 0.0
     flat = centred @ axes[:rank].T
     if rank == 1:
-        return float(np.ptp(flat))
-    try:
-        corners = flat[ConvexHull(flat).vertices]
-    except QhullError:  # too few points, or too nearly flat for Qhull: all of them then
-        corners = flat
+        corners = points[[flat.argmin(), flat.argmax()]]
+    else:
+        try:
+            corners = points[ConvexHull(flat).vertices]
+        except QhullError:  # too nearly flat for Qhull: all of them then
+            corners = points
     return max(float(cdist(corners[n : n + _MANY], corners).max()) for n in range(0, len(corners), _MANY))
