@@ -10,6 +10,7 @@ from standalone.commands import (
     deadletters,
     demo,
     events,
+    exports,
     keys,
     labels,
     models,
@@ -46,6 +47,7 @@ app.add_typer(labels.app, name="labels")
 app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="dataset")
+app.add_typer(exports.app, name="export")
 app.command()(studies.withdraw)
 app.command()(audit.audit)
 app.add_typer(events.app, name="events")
