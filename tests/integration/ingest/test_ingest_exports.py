@@ -167,7 +167,7 @@ def test_frames_of_one_enhanced_instance(empty_ward, send):
 
 def enhanced(slices) -> Dataset:
     """Return the slices as one Enhanced MR instance."""
-    ds = Dataset(slices[0])
+    ds = Dataset(dict(slices[0].items()))
     ds.file_meta = slices[0].file_meta
     ds.SOPClassUID = EnhancedMRImageStorage
     shared, measures, orientation = Dataset(), Dataset(), Dataset()

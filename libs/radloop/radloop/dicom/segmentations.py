@@ -19,7 +19,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from radloop.imaging import SEGMENT_BITS, segment_voxels
+from radloop.dicom import binary_frames
+from radloop.imaging import SEGMENT_BITS, segment_bit, segment_values, segment_voxels
 
 MANUFACTURER = "radloop"
 
@@ -152,18 +153,50 @@ def segmentation(
         Explicit VR Little Endian. BINARY has a frame for each segment and slice, LABELMAP one for each slice; empty frames are left out,
         unless all are empty.
     """
-    planes = _planes(mask, [segment.value for segment in segments])
+    values = [segment.value for segment in segments]
+    described = [_description(n, s, made) for n, s in enumerate(segments, start=1)]
     prepared = _completed(_distinct(sources))
+    size = (mask.shape[2], mask.shape[1], mask.shape[0])
+    found = set(values).intersection(segment_values(mask))
+    # A SEG that is empty keeps its empty frames: highdicom makes these.
+    if not label_map and found and len(values) > 1 and size[0] <= size[1] * size[2]:
+        seg = _segmentation(prepared, frames, binary_frames.marked(size), described[:1], made)
+        binary_frames.fill(seg, mask, values)
+        seg.SegmentSequence = described
+        seg.SegmentsOverlap = "YES" if mask.dtype == SEGMENT_BITS and _overlap(mask, values) else "NO"
+    else:
+        seg = _segmentation(prepared, frames, _planes(mask, values), described, made, label_map=label_map)
+    _settle(seg, made)
+    return seg
+
+
+def _settle(seg: pydicom.Dataset, made: Made) -> None:
+    """Give what highdicom draws at random or reads off the clock values of our own."""
+    organization = uid_of("dimensions", made.sop_instance_uid)
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
+    settle_creation(seg, made.at)
+
+
+def _segmentation(
+    sources: Sequence[pydicom.Dataset],
+    frames: Sequence[int],
+    planes: np.ndarray,
+    described: Sequence[hd.seg.SegmentDescription],
+    made: Made,
+    *,
+    label_map: bool = False,
+) -> hd.seg.Segmentation:
     dates = {} if made.at is None else {"content_date": made.at.date(), "content_time": made.at.time()}
     kinds = hd.seg.SegmentationTypeValues
     with warnings.catch_warnings():
         # highdicom warns of an empty label; it is one.
         warnings.simplefilter("ignore", UserWarning)
-        seg = hd.seg.Segmentation(
-            source_images=prepared,
+        return hd.seg.Segmentation(
+            source_images=sources,
             pixel_array=planes,
             segmentation_type=kinds.LABELMAP if label_map else kinds.BINARY,
-            segment_descriptions=[_description(n, s, made) for n, s in enumerate(segments, start=1)],
+            segment_descriptions=described,
             series_instance_uid=made.series_instance_uid,
             series_number=made.series_number,
             sop_instance_uid=made.sop_instance_uid,
@@ -178,24 +211,24 @@ def segmentation(
             omit_empty_frames=bool(planes.any()),
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **dates,
-            **_multi_frame_places(prepared, frames),
+            **_multi_frame_places(sources, frames),
         )
-    _settle(seg, made)
-    return seg
 
 
-def _settle(seg: pydicom.Dataset, made: Made) -> None:
-    """Give what highdicom draws at random or reads off the clock values of our own."""
-    organization = uid_of("dimensions", made.sop_instance_uid)
-    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
-        item.DimensionOrganizationUID = organization
-    settle_creation(seg, made.at)
+def _overlap(bits: np.ndarray, values: Sequence[int]) -> bool:
+    """Whether a voxel of segment bits belongs to two of the segments."""
+    wanted = bits[bits != 0] & np.bitwise_or.reduce([segment_bit(value) for value in values])
+    wanted = wanted[wanted != 0]
+    # Without its lowest bit, one that had a single bit is 0.
+    return bool((wanted & (wanted - np.uint32(1))).any())
 
 
 def settle_creation(ds: pydicom.Dataset, at: datetime.datetime | None) -> None:
-    """Set when an object was created; None leaves it."""
+    """Set when an object was created, and when each equipment contributed to it; None leaves both."""
     if at is not None:
         ds.InstanceCreationDate, ds.InstanceCreationTime = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
+        for equipment in ds.get("ContributingEquipmentSequence", ()):
+            equipment.ContributionDateTime = at.strftime("%Y%m%d%H%M%S")
 
 
 def _planes(mask: np.ndarray, values: Sequence[int]) -> np.ndarray:
@@ -229,7 +262,7 @@ def _completed(sources: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
     """
     completed = []
     for ds in sources:
-        copy = pydicom.Dataset(ds)
+        copy = pydicom.Dataset(dict(ds.items()))  # of another data set it would be a view
         copy.file_meta = ds.file_meta
         for keyword in _MAY_BE_REMOVED:
             if keyword not in copy:

@@ -90,7 +90,7 @@ class Originals:
     def source(self, ds: Dataset) -> Dataset:
         """Return a de-identified instance under its original UIDs, without anything else of the patient or study."""
         original = self.instances[str(ds.SOPInstanceUID)]
-        copy = pydicom.Dataset(ds)
+        copy = pydicom.Dataset(dict(ds.items()))  # of another data set it would be a view
         if hasattr(ds, "file_meta"):
             copy.file_meta = ds.file_meta
         for keyword in (*_STUDY_ATTRIBUTES, *_DEIDENTIFIED):

@@ -208,7 +208,7 @@ def _place(
             got="a frame between them, or of another spacing or orientation",
             do="make the SEG on the series of this case; nothing is resampled",
         )
-    rows, columns = np.nonzero(painted)
+    rows, columns = _filled(painted)
     start = np.round(to_index @ frame_affine[:, 2])[:3].astype(int)
     places = start[:, None] + steps.astype(int) @ np.vstack([columns, rows])
     if ((places < 0) | (places >= np.array(array.shape)[:, None])).any():
@@ -231,3 +231,12 @@ def _place(
             do="decide which segment they are; the project has no overlapping segments",
         )
     array[i, j, k] = new
+
+
+def _filled(painted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of a frame's voxels as `numpy.nonzero`; most of a frame is empty rows, which are passed over first."""
+    filled = np.flatnonzero(painted.any(axis=1))
+    if not filled.size:
+        return filled, filled
+    rows, columns = np.nonzero(painted[filled[0] : filled[-1] + 1])
+    return rows + filled[0], columns
