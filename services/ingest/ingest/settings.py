@@ -47,7 +47,12 @@ class IngestSettings(ServiceSettings):
     """Largest body of an upload, in bytes; it is held in memory."""
 
     destinations_file: Path | None = None
-    """JSON file of the archives that labels may be sent to, and how; none: nothing leaves."""
+    """JSON file of the archives labels may be sent to, and how; empty: none leave. What it holds: docs/operate/labels-to-the-pacs.md."""
+
+    @field_validator("destinations_file", mode="before")
+    @classmethod
+    def _no_destinations(cls, text: object) -> object:
+        return text or None
 
     @field_validator("calling_ae_titles")
     @classmethod

@@ -38,8 +38,13 @@ def own_environment(layout: Layout, dicom_port: int) -> dict[str, dict[str, str]
             "INGEST_DICOM_PORT": str(dicom_port),
             "INGEST_AE_TITLE": AE_TITLE,
             "INGEST_SITE_KEY_FILE": str(layout.site_key_file.resolve()),
+            "INGEST_DESTINATIONS_FILE": _if_there(layout.destinations_file),
         },
     }
+
+
+def _if_there(file: Path) -> str:
+    return str(file.resolve()) if file.exists() else ""
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,10 +6,12 @@ import json
 import httpx
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
 from radloop.auth import Role
 from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
 from radloop.testing.databases import ONE_ENGINE
+from standalone.commands.root import app
 from standalone.supervisor.ports import free_ports
 from tests.dicom_peers import AE_TITLE, needs_orthanc, orthanc
 from tests.integration.ingest.conftest import Site
@@ -200,3 +202,41 @@ def test_originals_outlive_a_rotation_of_the_site_key(ward):
     ward.site.until(lambda: ward.site.rows("SELECT DISTINCT vault_version FROM originals") == [(2,)])
     ward.ask("pacs", "seg")
     assert ward.sent(1)["SEG"].StudyInstanceUID == STUDY
+
+
+class Door:
+    """What the command has of a platform: its one port, with this service behind it."""
+
+    def __init__(self, http) -> None:
+        self._http = http
+
+    def __enter__(self) -> "Door":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def get(self, path: str, **parameters):
+        return self._http.get(path.removeprefix("/ingest"), params=parameters).raise_for_status().json()
+
+    def post(self, path: str, body=None):
+        return self._http.post(path.removeprefix("/ingest"), json=body).raise_for_status().json()
+
+
+def test_the_command(ward, monkeypatch):
+    monkeypatch.setattr("standalone.client.connect", lambda _data: Door(ward.site.http))
+
+    def radloop(*words: str):
+        done = CliRunner().invoke(app, ["export", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    ward.approve(label_map())
+    assert "nothing was asked for" in radloop("list")
+    answer = radloop("send", ward.case_id, "--to", "pacs", "--as", "seg,sr", "--reason", "tumour board", "--json")
+    assert len(json.loads(answer)["exports"]) == 2
+    assert set(ward.sent(2)) == {"SEG", "SR"}
+    found = json.loads(radloop("list", "--case", ward.case_id, "--state", "sent", "--json"))["exports"]
+    assert {each["form"] for each in found} == {"seg", "sr"}
+    assert json.loads(radloop("list", "--state", "failed", "--json"))["total"] == 0
+    assert [each["name"] for each in json.loads(radloop("destinations", "--json"))["destinations"]] == ["pacs", "web"]

@@ -9,7 +9,7 @@ import uuid
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import highdicom as hd
 import numpy as np
@@ -187,7 +187,7 @@ def _segmentation(
     *,
     label_map: bool = False,
 ) -> hd.seg.Segmentation:
-    dates = {} if made.at is None else {"content_date": made.at.date(), "content_time": made.at.time()}
+    dates: dict[str, Any] = {} if made.at is None else {"content_date": made.at.date(), "content_time": made.at.time()}
     kinds = hd.seg.SegmentationTypeValues
     with warnings.catch_warnings():
         # highdicom warns of an empty label; it is one.
@@ -288,7 +288,7 @@ def _distance_mm(slices: Sequence[pydicom.Dataset]) -> float:
     return round(float(np.linalg.norm(second - first)), 6) or 1.0
 
 
-def _multi_frame_places(sources: Sequence[pydicom.Dataset], frames: Sequence[int]) -> dict[str, object]:
+def _multi_frame_places(sources: Sequence[pydicom.Dataset], frames: Sequence[int]) -> dict[str, Any]:
     """Return where the slices stand when they are some frames of one instance; highdicom knows by itself for single frames."""
     if "PerFrameFunctionalGroupsSequence" not in sources[0]:
         return {}

@@ -15,6 +15,9 @@ from radloop.telemetry import logger
 
 log = logger(__name__)
 
+_UNKNOWN_AT_MOST = 10
+"""Attempts after which an error nobody has foreseen is final."""
+
 
 class ExportQueue:
     """Sends exports, one after the other.
@@ -78,15 +81,14 @@ class ExportQueue:
         except RadloopError as error:
             log.warning("an export failed", export_id=export.export_id, reason=error.code)
             return EndExport(export.export_id, str(error), final=True)
-        except (
-            Exception
-        ) as error:  # what a library makes of an odd data set may name a value of it: only its kind is told
-            log.error("an export failed", export_id=export.export_id, reason=type(error).__name__)
-            return EndExport(export.export_id, f"export-broken: {type(error).__name__}", final=True)
+        except Exception as error:  # its words may name a value of the object: only its kind is told
+            log.error("an export met something unknown", export_id=export.export_id, reason=type(error).__name__)
+            last = export.attempts >= _UNKNOWN_AT_MOST
+            return EndExport(export.export_id, f"unknown: {type(error).__name__}", final=last)
         return EndExport(export.export_id)
 
     def _write_and_send(self, export: Export, source: ExportSource, *, overlapping: bool) -> None:
-        known, way = (each.get(export.destination) for each in (self._destinations.known, self._destinations.ways))
+        known, way = self._destinations.known.get(export.destination), self._destinations.ways.get(export.destination)
         if known is None or way is None:
             raise PermanentError(
                 "destination-unknown",

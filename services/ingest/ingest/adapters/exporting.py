@@ -20,8 +20,8 @@ from ingest.domain.keys import KeyRing
 from ingest.domain.measurements import measurements
 from ingest.domain.messages import ProjectConfigured, Segment
 from ingest.ports import StoredCase, Study
-from radloop.errors import NotFound, PermanentError
-from radloop.imaging import read_nifti, segment_values
+from radloop.errors import Invalid, NotFound, PermanentError
+from radloop.imaging import SEGMENT_BITS, read_nifti, segment_values
 from radloop.objects import Objects
 from radloop.references import ObjectRef, SegmentState
 
@@ -83,14 +83,29 @@ class Exporting:
         ------
         NotFound
             ``case-unknown``, ``project-unknown``.
+        Invalid
+            ``labelmap-overlap``.
         PermanentError
-            ``originals-not-kept``, ``segments-unknown``.
+            ``originals-not-kept``, ``segments-unknown``, ``export-broken``.
         """
         case = self._case(source)
         mask = read_nifti(self._objects.get(source.mask)).array
         segments = _segments(source, case.project, mask)
-        ds = _write(form, seg, mask, case, source, segments, datetime.fromtimestamp(made_at, UTC))
-        case.originals.identify(ds)
+        if form is Form.SEG_LABELMAP and mask.dtype == SEGMENT_BITS:
+            raise Invalid(
+                "labelmap-overlap", expected="segments that do not overlap", got="ones that may", do="ask for seg"
+            )
+        try:
+            ds = _write(form, seg, mask, case, source, segments, datetime.fromtimestamp(made_at, UTC))
+            case.originals.identify(ds)
+        except Exception as error:
+            # Its words may quote an original UID: only its kind is told.
+            raise PermanentError(
+                "export-broken",
+                expected="instances that a DICOM object can be made of",
+                got=type(error).__name__,
+                do="take another form, and report it: the series is of a kind nobody has met",
+            ) from None
         return ds
 
     def originals(self, case_id: str) -> Originals:

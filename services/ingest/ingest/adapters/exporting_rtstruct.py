@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -101,9 +102,9 @@ def rings(plane: np.ndarray) -> list[np.ndarray]:
     if not plane.any():
         return []
     padded = np.pad(plane, 1).astype(np.float64)
-    points, offsets = contour_generator(z=padded, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    filled: Any = contour_generator(z=padded, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
     found = []
-    for chain, cuts in zip(points, offsets, strict=True):
+    for chain, cuts in zip(*filled, strict=True):
         parts = [_corners(chain[start : end - 1] - 1.0) for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
         found.append(_keyhole(parts[0], parts[1:]))
     return found
@@ -120,7 +121,7 @@ def _keyhole(outer: np.ndarray, holes: Sequence[np.ndarray]) -> np.ndarray:
     """Join holes to the ring around them, each where the two are nearest."""
     ring = outer
     for hole in holes:
-        here, there = np.unravel_index(cdist(ring, hole).argmin(), (len(ring), len(hole)))
+        here, there = divmod(int(cdist(ring, hole).argmin()), len(hole))
         around = np.concatenate([hole[there:], hole[: there + 1]])
         ring = np.concatenate([ring[: here + 1], around, ring[here:]])
     return ring
