@@ -183,6 +183,6 @@ def build(settings: IngestSettings) -> Service:
         ],
         checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},
         # Logging is configured after this function: what libraries log is switched off again when the service starts.
-        on_start=[configure_libraries, receiver.sweep, queue.take_back, door.open],
+        on_start=[configure_libraries, receiver.sweep, door.open, queue.take_back],
         on_stop=[door.close],
     )

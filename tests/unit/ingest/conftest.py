@@ -3,14 +3,10 @@
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from ingest import app
@@ -19,18 +15,8 @@ from ingest.adapters.parsing import configure_libraries
 from ingest.adapters.reception import Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.vault import Vault
-from ingest.domain.exports import Export, ExportSource
-from ingest.domain.messages import (
-    AdoptSiteKeys,
-    Member,
-    NoteDisclosure,
-    PhaseRule,
-    ProjectConfigured,
-    Role,
-    RoutingRule,
-    SplitPolicy,
-)
-from ingest.domain.model import HeldInstance, Instance, Original, Refusal, SliceHeader
+from ingest.domain.messages import AdoptSiteKeys, Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
+from ingest.domain.model import HeldInstance, Instance, Refusal, SliceHeader
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import WithdrawReason
 from ingest.ports import NotedRefusal, Series, StoredCase, Study
@@ -38,6 +24,8 @@ from radloop.dispatch import Dispatcher
 from radloop.messages import Message
 from radloop.references import Split
 from radloop.testing import FakeObjects, FakeUnitOfWork
+from tests.unit.ingest.export_fakes import FakeExports, FakeOriginals
+from tests.unit.ingest.phantom_slices import Phantoms
 
 SITE_KEY = bytes(range(32))
 
@@ -315,61 +303,6 @@ class FakeSiteKeys:
         return self.needed
 
 
-class FakeOriginals:
-    def __init__(self) -> None:
-        self.rows: dict[str, Original] = {}
-
-    def has(self, sop_key: str) -> bool:
-        return sop_key in self.rows
-
-    def add(self, original: Original) -> None:
-        self.rows.setdefault(original.sop_key, original)
-
-    def sealed(self, sop_keys: Sequence[str]) -> dict[str, str]:
-        return {key: self.rows[key].sealed for key in sop_keys if key in self.rows}
-
-    def forget(self, study_key: str) -> None:
-        self.rows = {key: row for key, row in self.rows.items() if row.study_key != study_key}
-
-
-class FakeExports:
-    def __init__(self) -> None:
-        self.sources: dict[str, ExportSource] = {}
-        self.rows: dict[str, Export] = {}
-        self.disclosures: list[NoteDisclosure] = []
-
-    def add_source(self, source: ExportSource, at: float) -> None:
-        self.sources.setdefault(source.source_id, source)
-
-    def source(self, source_id: str) -> ExportSource | None:
-        return self.sources.get(source_id)
-
-    def sources_of(self, case_id: str) -> list[ExportSource]:
-        return [source for source in self.sources.values() if source.case_id == case_id]
-
-    def get(self, export_id: str) -> Export | None:
-        return self.rows.get(export_id)
-
-    def save(self, export: Export) -> None:
-        self.rows[export.export_id] = export
-
-    def next_due(self, now: float) -> str | None:
-        waiting = [row for row in self.rows.values() if row.state in ("waiting", "sending") and row.due_at <= now]
-        return min(waiting, key=lambda row: row.due_at).export_id if waiting else None
-
-    def take_back(self, now: float) -> None:
-        for row in self.rows.values():
-            if row.state == "sending":
-                self.rows[row.export_id] = dataclasses.replace(row, due_at=now)
-
-    def forget(self, study_key: str) -> None:
-        self.sources = {key: row for key, row in self.sources.items() if row.study_key != study_key}
-        self.rows = {key: row for key, row in self.rows.items() if row.study_key != study_key}
-
-    def note_disclosure(self, noted: NoteDisclosure, at: float) -> None:
-        self.disclosures.append(noted)
-
-
 class FakeIngestUnitOfWork(FakeUnitOfWork):
     """One unit of work for a whole test: state stays; what is published is collected in ``said``."""
 
@@ -437,79 +370,6 @@ def dispatch(uow: FakeIngestUnitOfWork, clock: FakeClock, site_key: SiteKeyFile)
 def receiver(uow, dispatch, objects, site_key) -> Receiver:  # type: ignore[no-untyped-def]
     configure_libraries()
     return Receiver(dispatch, lambda: uow, objects, lambda: site_key.ring, load_profile(), Vault(site_key.vault_keys))
-
-
-def phantom(**changes: Any) -> Dataset:
-    """Return a small MR slice; ``changes`` are attributes by keyword, None removes one."""
-    ds = Dataset()
-    values: dict[str, Any] = {
-        "SOPClassUID": MRImageStorage,
-        "SOPInstanceUID": "1.2.3.4.100",
-        "StudyInstanceUID": "1.2.3.4",
-        "SeriesInstanceUID": "1.2.3.4.1",
-        "PatientID": "PAT-1",
-        "PatientName": "Doe^Jane",
-        "StudyDate": "20200131",
-        "Modality": "MR",
-        "SeriesDescription": "T1 hippocampus",
-        "ImageType": ["ORIGINAL", "PRIMARY"],
-        "Rows": 4,
-        "Columns": 6,
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": 16,
-        "BitsStored": 12,
-        "HighBit": 11,
-        "PixelRepresentation": 0,
-        "PixelSpacing": [2.0, 3.0],
-        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
-        "ImagePositionPatient": [-10.0, -20.0, 5.0],
-        "SliceThickness": 1.5,
-        "PixelData": np.arange(24, dtype="<u2").tobytes(),
-        **changes,
-    }
-    for keyword, value in values.items():
-        if value is not None:
-            setattr(ds, keyword, value)
-    return ds
-
-
-def part10(ds: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> bytes:
-    """Write a data set as a Part 10 file."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = transfer_syntax_uid
-    meta.MediaStorageSOPClassUID = ds.get("SOPClassUID", "1.2")
-    meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID", "1.2.3")
-    ds.file_meta = meta
-    buffer = BytesIO()
-    little = transfer_syntax_uid != pydicom.uid.ExplicitVRBigEndian
-    implicit = transfer_syntax_uid == pydicom.uid.ImplicitVRLittleEndian
-    pydicom.dcmwrite(buffer, ds, enforce_file_format=True, little_endian=little, implicit_vr=implicit)
-    return buffer.getvalue()
-
-
-class Phantoms:
-    """Makes slices of phantom series."""
-
-    slice = staticmethod(phantom)
-    file = staticmethod(part10)
-
-    def series(self, count: int = 5, *, number: int = 1, study: str = "1.2.3.4", **changes: Any) -> list[bytes]:
-        """Return the files of a 3-D series of ``count`` slices, 1.5 mm apart."""
-        return [
-            part10(
-                phantom(
-                    SOPInstanceUID=f"{study}.{number}.{index + 1}",
-                    SeriesInstanceUID=f"{study}.{number}",
-                    StudyInstanceUID=study,
-                    ImagePositionPatient=[-10.0, -20.0, 5.0 + 1.5 * index],
-                    InstanceNumber=index + 1,
-                    PixelData=(np.arange(24, dtype="<u2") + 100 * index).tobytes(),
-                    **changes,
-                )
-            )
-            for index in range(count)
-        ]
 
 
 @pytest.fixture
