@@ -41,6 +41,13 @@ def test_who_may_send_and_look(empty_ward, send):
     assert asks("nobody", "/v1/exports", body, Role.REVIEWER) == 403
     assert asks("ines", "/v1/exports", body | {"reason": "  "}) == 422
     assert asks("ines", "/v1/exports", body) == 202
+    lead = ward.site.client(project_id="p", subject="ines")
+    (export,) = lead.get("/v1/exports", params={"case_id": ward.case_id}).json()["exports"]
+    assert lead.get(f"/v1/exports/{export['export_id']}").json()["asked_by"] == "ines"
+    assert lead.get("/v1/exports").status_code == 403  # those of other projects, too
+    rita = ward.site.client(project_id="p", subject="rita")
+    for path in ("/v1/exports", f"/v1/exports/{export['export_id']}"):
+        assert rita.get(path, params={"case_id": ward.case_id}).status_code == 403
     for path in ("export", "re-identify"):
         own = {"form": "seg", **WHY} if path == "export" else WHY
         assert asks("ines", f"/v1/cases/{ward.case_id}/{path}", own) == 403

@@ -71,7 +71,7 @@ def test_what_was_not_read_yet_is_never_skipped(log: EventLog) -> None:
 
 def test_a_service_that_does_not_hear_the_topic(log: EventLog) -> None:
     with pytest.raises(Invalid, match="nobody-hears"):
-        replay_events(log, TOPIC, "ingest", {0: 0})
+        replay_events(log, TOPIC, "inference", {0: 0})
 
 
 def test_the_command(log: EventLog, database: Database, layout: Layout) -> None:

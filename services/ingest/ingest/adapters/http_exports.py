@@ -27,6 +27,7 @@ Reason = Annotated[
 ]
 
 _MAY_SEND = (Role.SITE_ADMIN, Role.PROJECT_LEAD)
+_MAY_LOOK = (*_MAY_SEND, Role.AUDITOR)
 
 
 class _Body(BaseModel):
@@ -82,6 +83,13 @@ def make_exports_router(
             principal.require(EVERY_PROJECT, *_MAY_SEND)
             raise NotFound("case-unknown", expected="the id of a case formed here", got="another id")
         return str(stored.case.project_id)
+
+    def check_export(export_id: str, principal: Principal, *roles: Role) -> None:
+        """Check a role in an export's project; that there is no such export, only those of the whole site are told."""
+        with unit_of_work(read_only=True) as uow:
+            found = uow.exports.get(export_id)
+        project_id = found.project_id if found else EVERY_PROJECT
+        asking_in(principal, project_id).require(project_id, *roles)
 
     def source_of(case_id: str, source_id: str) -> ExportSource:
         with unit_of_work(read_only=True) as uow:
@@ -139,20 +147,21 @@ def make_exports_router(
         offset: Offset = 0,
         limit: Limit = 100,
     ) -> dict[str, Any]:
-        """What was and is to be sent, newest first, with the reason of what failed."""
-        principal.require(EVERY_PROJECT, Role.SITE_ADMIN, Role.PROJECT_LEAD, Role.AUDITOR)
+        """What was and is to be sent, newest first, with the reason of what failed; of a case also for those of its project."""
+        project_id = project_of(case_id, principal) if case_id else EVERY_PROJECT
+        asking_in(principal, project_id).require(project_id, *_MAY_LOOK)
         return lists.exports(case_id=case_id, state=state, offset=offset, limit=limit)
 
     @router.get("/exports/{export_id}")
     def export(export_id: str, principal: Asking) -> dict[str, Any]:
         """One of them."""
-        principal.require(EVERY_PROJECT, Role.SITE_ADMIN, Role.PROJECT_LEAD, Role.AUDITOR)
+        check_export(export_id, principal, *_MAY_LOOK)
         return lists.export(export_id)
 
     @router.post("/exports/{export_id}/retry")
     def retry(export_id: str, principal: Asking) -> dict[str, Any]:
         """Try at once what waits or failed."""
-        principal.require(EVERY_PROJECT, *_MAY_SEND)
+        check_export(export_id, principal, *_MAY_SEND)
         dispatch(RetryExport(export_id, principal.subject))
         return {"export_id": export_id}
 
