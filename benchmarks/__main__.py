@@ -18,6 +18,7 @@ BENCHMARKS = {
     "ingest_store": "Instances per second into `ingest`, against a bare pynetdicom SCP that only writes files",
     "ingest_orthanc": "CT instances per second from dcmtk's dcmsend into `ingest`, against Orthanc",
     "frames": "Frames per second to a browser: one by one by WADO-RS, direct and through the gateway, against the bare object read",
+    "segmentations": "Seconds to write and read a whole-body label of 104 segments as SEG, RTSTRUCT and SR",
     "triton_client": "Triton through our client, against bare torch",
     "gpu": "A training step and a prediction of a whole CT, on a GPU and on its machine's processor",
     "whole_platform": "Start-up, memory of each process, and seconds from the last C-STORE of a study to `prediction-made`",

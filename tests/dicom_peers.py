@@ -68,7 +68,12 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, modalities: Mapping[str, tuple[str, str, int]], **changes: Any) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path,
+    modalities: Mapping[str, tuple[str, str, int]],
+    ports: tuple[int, int] | None = None,
+    **changes: Any,
+) -> Iterator[Orthanc]:
     """Run an Orthanc until the block ends.
 
     Parameters
@@ -77,11 +82,13 @@ def orthanc(folder: Path, modalities: Mapping[str, tuple[str, str, int]], **chan
         For its files; made where it is missing.
     modalities
         Whom it may send to by C-MOVE: AE title, host and port, by a name.
+    ports
+        For HTTP and DICOM; free ones where none are given.
     changes
         Further settings of its configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    http, dicom = free_ports(2)
+    http, dicom = ports or free_ports(2)
     plugins = [file for place in _PLUGINS if place.is_dir() for file in place.glob("libOrthancDicomWeb.so*")]
     configuration = {
         "StorageDirectory": str(folder / "files"),

@@ -60,6 +60,11 @@ class Layout:
         return self.folder / "archives.json"
 
     @property
+    def destinations_file(self) -> Path:
+        """The archives (PACS) that labels may be sent to; read where it is there at the start."""
+        return self.folder / "destinations.json"
+
+    @property
     def setup_file(self) -> Path:
         """What the folder was made with: see `standalone.setup`."""
         return self.folder / "setup.json"

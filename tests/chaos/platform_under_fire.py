@@ -29,7 +29,7 @@ PAUSE_S = (0.6, 1.6)
 def points_of(service: str) -> list[str]:
     """Return the kill points a service passes, in the order it dies at them.
 
-    `ingest` hears one event and `control-plane` says one: what each passes but once comes first.
+    `ingest` hears few events and `control-plane` says one: what each passes but once comes first.
     """
     points = sorted(POINTS, key=lambda point: (point == "after-handler") == (service == "control-plane"))
     return [point for point in points if point != "after-object-write" or service not in WRITES_NO_OBJECT]

@@ -2,20 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest import handlers, pull_handlers
+from ingest import handlers
 from ingest.adapters.archives import Archive, ArchivesFile
 from ingest.adapters.cleaning import load_profile
+from ingest.adapters.destinations import read_destinations
 from ingest.adapters.dimse import DicomDoor
 from ingest.adapters.dimse_retrieve import GetArchive, MoveArchive
+from ingest.adapters.export_lists import ExportLists
+from ingest.adapters.export_queue import ExportQueue
+from ingest.adapters.exporting import Exporting
 from ingest.adapters.finding import Finding
 from ingest.adapters.forming import Forgetting, Forming
 from ingest.adapters.frame_index import FrameIndex
 from ingest.adapters.http import make_router
+from ingest.adapters.http_exports import make_exports_router
 from ingest.adapters.http_frames import make_frames_router
 from ingest.adapters.http_keys import make_keys_router
 from ingest.adapters.http_labels import make_labels_router
@@ -50,11 +55,12 @@ from ingest.adapters.vault import Vault
 from ingest.adapters.viewing import Views
 from ingest.adapters.web_archive import WebArchive
 from ingest.adapters.wire import make_wire
+from ingest.domain.exports import Destination
 from ingest.domain.keys import KeyRing
 from ingest.domain.messages import AdoptProfile, AdoptSiteKeys
 from ingest.domain.pulls import Way
 from ingest.domain.retention import RetentionPolicy
-from ingest.handlers import privacy
+from ingest.handlers import exports, privacy, pulls
 from ingest.ports import ArchiveConnection, Clock
 from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
@@ -68,7 +74,13 @@ NAME = "ingest"
 MIGRATIONS = "ingest.adapters.migrations"
 
 
-def bind(site: str, keys: Callable[[], KeyRing], clock: Any, release_persons: int = 1) -> dict[type, Any]:
+def bind(
+    site: str,
+    keys: Callable[[], KeyRing],
+    clock: Any,
+    release_persons: int = 1,
+    destinations: Mapping[str, Destination] | None = None,
+) -> dict[type, Any]:
     """Return HANDLERS with everything but the message and the unit of work bound."""
     extra: dict[Any, dict[str, Any]] = {
         handlers.accept_instance: {"clock": clock, "keys": keys},
@@ -80,21 +92,29 @@ def bind(site: str, keys: Callable[[], KeyRing], clock: Any, release_persons: in
         handlers.note_difference: {"clock": clock},
         handlers.record_cases: {"clock": clock, "keys": keys, "site": site},
         handlers.say_refusals: {"site": site},
-        pull_handlers.step_pull: {"clock": clock},
-        pull_handlers.claim_pull: {"clock": clock},
+        pulls.step_pull: {"clock": clock},
+        pulls.claim_pull: {"clock": clock},
         privacy.keep_flag: {"clock": clock},
         privacy.notice_retention: {"clock": clock},
         privacy.refuse_patient: {"clock": clock},
         privacy.withdraw_study: {"clock": clock, "site": site},
+        handlers.hear_label: {"clock": clock, "destinations": destinations or {}},
+        exports.keep_prediction: {"clock": clock, "destinations": destinations or {}},
+        exports.ask_export: {"clock": clock, "destinations": destinations or {}},
+        exports.begin_export: {"clock": clock},
+        exports.end_export: {"clock": clock},
+        exports.take_back_exports: {"clock": clock},
+        exports.retry_export: {"clock": clock},
+        exports.note_disclosure: {"clock": clock},
     }
-    table: dict[type, Any] = {**handlers.HANDLERS, **pull_handlers.HANDLERS}
-    return {message: partial(handler, **extra.get(handler, {})) for message, handler in table.items()}
+    return {message: partial(handler, **extra.get(handler, {})) for message, handler in handlers.HANDLERS.items()}
 
 
 def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
     """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
+    destinations = read_destinations(settings.destinations_file)
     database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
@@ -119,7 +139,7 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             uow.commit()
 
     frame_index, views = FrameIndex(database), Views(note_view, clock)
-    bound = bind(shared.site, keys, clock, settings.release_persons)
+    bound = bind(shared.site, keys, clock, settings.release_persons, destinations.known)
     dispatch = Dispatcher(bound, unit_of_work).dispatch
     try:
         dispatch(AdoptSiteKeys(tuple(keys().fingerprints.items())))
@@ -185,7 +205,6 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
         receiver=receiver,
         objects=objects,
         site_key=site_key,
-        vault=vault,
         largest_upload_bytes=settings.largest_upload_bytes,
         dicom_address=lambda: {
             "host": settings.dicom_host,
@@ -205,6 +224,17 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
         objects,
     )
     listings = Listings(database, settings.quiet_s, settings.broken_quiet_s, forming.failing)
+    exporting = Exporting(read_only, objects, vault, keys)
+    queue = ExportQueue(dispatch, read_only, exporting, destinations, settings.ae_title, time.time)
+    exports_router = make_exports_router(
+        dispatch=dispatch,
+        unit_of_work=unit_of_work,
+        exporting=exporting,
+        lists=ExportLists(database),
+        vault=vault,
+        destinations=destinations.known,
+        clock=time.time,
+    )
     keys_router = make_keys_router(dispatch=dispatch, unit_of_work=unit_of_work, site_key=site_key)
     return assemble(
         NAME,
@@ -223,6 +253,7 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
                 largest_upload_bytes=settings.largest_upload_bytes,
             ),
             pulls_router,
+            exports_router,
             make_operator_router(dispatch, listings),
             make_report_router(Reports(database), unit_of_work),
             make_withdrawal_router(
@@ -241,12 +272,13 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             Worker("forming", forming.step, interval_s=0.2),
             Worker("resealing", Resealing(receiver, keys).step, interval_s=1.0),
             Worker("retention", retention.step, interval_s=settings.retention_interval_s),
+            Worker("exports", queue.step, interval_s=1.0),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
             Worker("pulling", pulling.step, interval_s=1.0),
             Worker("pull-claims", pulling.renew, interval_s=RENEW_S),
         ],
         checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},
         # Logging is configured after this function: what libraries log is switched off again when the service starts.
-        on_start=[configure_libraries, receiver.sweep, door.open],
+        on_start=[configure_libraries, receiver.sweep, door.open, queue.take_back],
         on_stop=[stopping.set, pulling.close, door.close],
     )

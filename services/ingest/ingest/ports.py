@@ -7,9 +7,19 @@ from typing import Protocol
 
 from ingest.domain.changes import Changes
 from ingest.domain.cohorts import Found
+from ingest.domain.exports import Export, ExportSource
 from ingest.domain.keys import Known
-from ingest.domain.messages import ProjectConfigured, Sealed
-from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord, StudyState
+from ingest.domain.messages import NoteDisclosure, ProjectConfigured, Sealed
+from ingest.domain.model import (
+    FormedCase,
+    HeldInstance,
+    Instance,
+    Original,
+    Refusal,
+    SeriesRecord,
+    StudyRecord,
+    StudyState,
+)
 from ingest.domain.pulls import Entry, Fate, Pull, Query
 from ingest.domain.reasons import WithdrawReason
 from radloop.references import ObjectRef, Split
@@ -208,6 +218,10 @@ class Refusals(Protocol):
 
 class Cases(Protocol):
     """Cases that were formed."""
+
+    def get(self, case_id: str) -> StoredCase | None:
+        """Return a case."""
+        ...
 
     def of_study(self, study_key: str) -> list[StoredCase]:
         """Return the cases of a study."""
@@ -456,6 +470,66 @@ class SiteProfiles(Protocol):
         ...
 
 
+class Originals(Protocol):
+    """Under which UIDs each instance is known outside, encrypted."""
+
+    def has(self, sop_key: str) -> bool:
+        """Whether they are known of an instance."""
+        ...
+
+    def add(self, original: Original) -> None:
+        """Insert those of an instance; a repeat changes nothing."""
+        ...
+
+    def sealed(self, sop_keys: Sequence[str]) -> dict[str, str]:
+        """Return the encrypted originals of instances, by key; those that are not known are left out."""
+        ...
+
+    def forget(self, study_key: str) -> None:
+        """Delete those of a study."""
+        ...
+
+
+class Exports(Protocol):
+    """Masks that could go back to the PACS, those that do, and who was told whose case it is."""
+
+    def add_source(self, source: ExportSource, at: float) -> None:
+        """Insert a mask; a repeat changes nothing."""
+        ...
+
+    def source(self, source_id: str) -> ExportSource | None:
+        """Return a mask."""
+        ...
+
+    def sources_of(self, case_id: str) -> list[ExportSource]:
+        """Return the masks of a case, the oldest first."""
+        ...
+
+    def get(self, export_id: str) -> Export | None:
+        """Return an export."""
+        ...
+
+    def save(self, export: Export) -> None:
+        """Insert or replace an export."""
+        ...
+
+    def next_due(self, now: float) -> str | None:
+        """Return an export to be sent now: one that waits, or whose attempt was not ended within its lease."""
+        ...
+
+    def take_back(self, now: float) -> None:
+        """Make what is being sent due at once: whoever sent it is dead."""
+        ...
+
+    def forget(self, study_key: str) -> None:
+        """Delete what could go and what goes of a study; who was told about it stays."""
+        ...
+
+    def note_disclosure(self, noted: NoteDisclosure, at: float) -> None:
+        """Insert an entry."""
+        ...
+
+
 class IngestUnitOfWork(UnitOfWork, Protocol):
     """All of `ingest`'s state in one transaction."""
 
@@ -476,3 +550,5 @@ class IngestUnitOfWork(UnitOfWork, Protocol):
     used_cases: UsedCases
     refused_patients: RefusedPatients
     site_profiles: SiteProfiles
+    originals: Originals
+    exports: Exports

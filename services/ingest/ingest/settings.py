@@ -62,10 +62,13 @@ class IngestSettings(ServiceSettings):
     archives_file: Path | None = None
     """JSON file with the archives (PACS) that studies may be pulled from; empty: none. What it holds: docs/operate/connect-pacs.md."""
 
+    destinations_file: Path | None = None
+    """JSON file of the archives labels may be sent to, and how; empty: none leave. What it holds: docs/operate/labels-to-the-pacs.md."""
+
     time_zone: str = "UTC"
     """Time zone of the site, e.g. Europe/Berlin: the window of a pull is by its clocks."""
 
-    @field_validator("archives_file", mode="before")
+    @field_validator("archives_file", "destinations_file", mode="before")
     @classmethod
     def _no_file(cls, text: object) -> object:
         return text or None

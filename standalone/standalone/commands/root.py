@@ -10,6 +10,7 @@ from standalone.commands import (
     deadletters,
     demo,
     events,
+    exports,
     keys,
     labels,
     models,
@@ -49,6 +50,7 @@ app.add_typer(labels.app, name="labels")
 app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="dataset")
+app.add_typer(exports.app, name="export")
 app.command()(withdrawal.withdraw)
 app.add_typer(withdrawal.app, name="withdrawn")
 app.command()(audit.audit)

@@ -39,8 +39,9 @@ def own_environment(layout: Layout, dicom_port: int) -> dict[str, dict[str, str]
             "INGEST_DICOM_PORT": str(dicom_port),
             "INGEST_AE_TITLE": AE_TITLE,
             "INGEST_SITE_KEY_FILE": str(layout.site_key_file.resolve()),
-            "INGEST_ARCHIVES_FILE": str(layout.archives_file.resolve()) if layout.archives_file.exists() else "",
+            "INGEST_ARCHIVES_FILE": _if_there(layout.archives_file),
             "INGEST_TIME_ZONE": time_zone(),
+            "INGEST_DESTINATIONS_FILE": _if_there(layout.destinations_file),
         },
     }
 
@@ -51,6 +52,10 @@ def time_zone(link: Path = Path("/etc/localtime")) -> str:
         return named if "/" in named and not named.startswith("/") else "UTC"
     _, found, name = str(link.resolve()).partition("/zoneinfo/")
     return name if found and "/" in name else "UTC"
+
+
+def _if_there(file: Path) -> str:
+    return str(file.resolve()) if file.exists() else ""
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A running `ingest` over SQLite and a folder, or PostgreSQL and S3, and slices that name somebody in as many ways as usual."""
 
 import io
+import json
 import os
 import threading
 from pathlib import Path
@@ -24,6 +25,8 @@ from radloop.objects import open_objects
 from radloop.references import ObjectRef
 from radloop.settings import load
 from standalone.association import associate
+from tests.dicom_peers import AE_TITLE, orthanc
+from tests.integration.ingest.ward import Ward
 
 WAIT_S = 30.0
 
@@ -236,3 +239,36 @@ def slice_of():
 def file_of():
     """Writes a data set as a Part 10 file."""
     return write_file
+
+
+@pytest.fixture
+def archive(tmp_path):
+    with orthanc(tmp_path / "orthanc", {}) as running:
+        yield running
+
+
+@pytest.fixture
+def configured(environment, monkeypatch, archive):
+    """Two ways to the archive."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    file = environment / "destinations.json"
+    dicom = {"ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive.port}
+    file.write_text(
+        json.dumps(
+            {
+                "pacs": {"dicom": dicom, "forms": ["seg", "sr"]},
+                "web": {"stow": {"url": archive.web}, "labelmap": True, "predictions": True},
+            }
+        )
+    )
+    monkeypatch.setenv("INGEST_DESTINATIONS_FILE", str(file))
+
+
+@pytest.fixture
+def empty_ward(configured, site, archive, slice_of):
+    return Ward(site, archive, slice_of)
+
+
+@pytest.fixture
+def ward(empty_ward, send):
+    return empty_ward.receive(send)

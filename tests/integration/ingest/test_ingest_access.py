@@ -10,6 +10,8 @@ pytestmark = pytest.mark.integration
 
 L, S, A = Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR
 NOTHING = {"study_key": "none", "reason": "consent"}
+WHY = {"reason": "a test"}
+EXPORT = {"case_id": "none", "destination": "none", **WHY}
 FILE = {"file": ("a.dcm", b"none")}
 
 SERIES = "/studies/{study}/series/{series}"
@@ -28,7 +30,7 @@ TABLE = {
     ("GET", "/v1/status"): of_oneself(),  # counts
     ("GET", "/v1/studies"): of_site(S, A, L),
     ("GET", "/v1/studies/{study_key}"): of_site(S, A, L),
-    ("GET", "/v1/studies/{study_key}/identity"): of_site(S),
+    ("POST", "/v1/studies/{study_key}/identity"): of_site(S, json=WHY),
     ("GET", "/v1/studies/{study_key}/deidentification"): of_site(S, A),
     ("POST", "/v1/studies/{study_key}/complete"): of_site(S, L),
     ("POST", "/v1/studies/{study_key}/retry"): of_site(S, L),
@@ -50,6 +52,15 @@ TABLE = {
     **{("GET", f"/dicom-web{path}"): in_project(*EVERYBODY) for path in RETRIEVALS},
     ("POST", "/dicom-web/studies"): of_site(S, L),
     ("POST", "/dicom-web/studies/{study}"): of_site(S, L),
+    ("GET", "/v1/destinations"): of_oneself(),  # names of archives
+    # Of a case that is not there; of one that is, a project's own lead may: test_ingest_exports.
+    ("POST", "/v1/exports"): of_site(S, L, json=EXPORT),
+    ("GET", "/v1/exports"): of_site(S, L, A),
+    ("GET", "/v1/exports/{export_id}"): of_site(S, L, A),
+    ("POST", "/v1/exports/{export_id}/retry"): of_site(S, L),
+    ("POST", "/v1/cases/{case_id}/export"): of_site(S, json={"form": "seg", **WHY}),
+    ("POST", "/v1/cases/{case_id}/re-identify"): of_site(S, json=WHY),
+    ("GET", "/v1/disclosures"): of_site(S, A),
     ("GET", "/v1/keys"): of_site(S, A),
     ("POST", "/v1/keys/rotate"): of_site(S),
     ("POST", "/v1/keys/{version}/drop"): of_site(S),
@@ -77,7 +88,7 @@ def ids(site, send, slice_of) -> dict[str, str]:
     return (
         names
         | {"held_id": "none", "project_id": "p", "channel": "0", "frames": "1", "frame": "1"}
-        | {"tag": "7FE00010", "version": "99", "pull_id": "none"}
+        | {"tag": "7FE00010", "version": "99", "export_id": "none", "pull_id": "none"}
     )
 
 

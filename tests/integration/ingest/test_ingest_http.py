@@ -150,7 +150,7 @@ def test_resolve_split_and_members(site, send, slice_of):
     [
         ("GET", "/v1/studies"),
         ("GET", "/v1/studies/2.25.1"),
-        ("GET", "/v1/studies/2.25.1/identity"),
+        ("POST", "/v1/studies/2.25.1/identity"),
         ("POST", "/v1/studies/2.25.1/complete"),
         ("POST", "/v1/complete"),
         ("GET", "/v1/rejections"),
@@ -167,6 +167,7 @@ def test_who_may(site, method, path):
         "/v1/withdraw": {"study_key": "2.25.1", "reason": "consent"},
         "/v1/projects/p/split": {"patients": []},
         "/v1/cases/resolve": {"project_id": "p", "series": []},
+        "/v1/studies/2.25.1/identity": {"reason": "asked by the ward"},
     }.get(path)
     reader = site.client(Role.READER)
     assert reader.request(method, path, json=body).status_code == 403
@@ -177,13 +178,13 @@ def test_who_may(site, method, path):
 def test_identity_is_shown_to_the_administrator_and_audited(site, send, slice_of):
     send([slice_of(0)])
     (study,) = site.http.get("/v1/studies").json()["studies"]
-    answer = site.http.get(f"/v1/studies/{study['study_key']}/identity").json()
-    assert answer == {
-        "study_instance_uid": "1.2.826.4242",
-        "patient_id": "CANARY-ID",
-        "issuer": "",
-        "accession_number": "CANARY-ACC",
-    }
+    path = f"/v1/studies/{study['study_key']}/identity"
+    assert site.http.post(path, json={"reason": " "}).json()["error"] == "reason-missing"
+    answer = site.http.post(path, json={"reason": "asked by the ward"}).json()
+    assert (answer["study_instance_uid"], answer["patient_id"], answer["issuer"]) == ("1.2.826.4242", "CANARY-ID", "")
+    assert answer["attributes"]["PatientName"] == "CANARY^NAME"
+    (noted,) = site.http.get("/v1/disclosures").json()["disclosures"]
+    assert (noted["subject"], noted["target"], noted["reason"]) == ("somebody", study["study_key"], "asked by the ward")
     assert ("somebody", "re-identify", study["study_key"]) in site.rows("SELECT subject, action, target FROM audit")
 
 

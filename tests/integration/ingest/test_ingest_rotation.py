@@ -27,6 +27,9 @@ def encrypted_with(site) -> set[int]:
     return {each["version"] for each in versions if each["needed_by"].get("encrypted")}
 
 
+WHY = {"reason": "a test"}
+
+
 def burned_in(slice_of, number=2):
     return slice_of(number, BurnedInAnnotation="YES")
 
@@ -39,12 +42,12 @@ def test_a_rotation_names_the_new_and_encrypts_the_old_anew(site, send, slice_of
     assert send([slice_of(0), burned_in(slice_of)])[0].Status == 0
     (study,) = site.http.get("/v1/studies").json()["studies"]
     path = f"/v1/studies/{study['study_key']}/identity"
-    identity, sealed = site.http.get(path).json(), site.rows("SELECT identity FROM studies")
+    identity, sealed = site.http.post(path, json=WHY).json(), site.rows("SELECT identity FROM studies")
     (held,) = held_objects(site)
     answer = site.http.post("/v1/keys/rotate").json()
     assert answer["current"] == 2 and len({each["fingerprint"] for each in answer["versions"]}) == 2
     site.until(lambda: encrypted_with(site) == {2})
-    assert site.http.get(path).json() == identity
+    assert site.http.post(path, json=WHY).json() == identity
     assert site.rows("SELECT identity FROM studies") != sealed
     site.until(lambda: len(held_objects(site)) == 1 and held_objects(site) != {held})
     assert (
@@ -157,4 +160,4 @@ def _rotate(url: str, headers: dict) -> None:
 
 def _identities(site) -> dict[str, dict]:
     keys = [one["study_key"] for one in site.http.get("/v1/studies").json()["studies"]]
-    return {key: site.http.get(f"/v1/studies/{key}/identity").json() for key in keys}
+    return {key: site.http.post(f"/v1/studies/{key}/identity", json=WHY).json() for key in keys}

@@ -59,6 +59,8 @@ def test_what_the_issue_names_is_there() -> None:
         "models promote",
         "models rollback",
         "dataset export",
+        "export send",
+        "export list",
         "withdraw",
         "withdrawn list",
         "withdrawn proof",

@@ -13,7 +13,6 @@ from ingest.adapters.queries import Queries, case_summary
 from ingest.adapters.reception import Dispatch, Receiver
 from ingest.adapters.site_key import SiteKeyFile
 from ingest.adapters.uploads import files_of, instances_in, instances_under, receive_all
-from ingest.adapters.vault import Vault
 from ingest.domain.messages import (
     CompleteStudies,
     FormAgain,
@@ -88,7 +87,6 @@ def make_router(
     receiver: Receiver,
     objects: Objects,
     site_key: SiteKeyFile,
-    vault: Vault,
     largest_upload_bytes: int,
     dicom_address: Callable[[], dict[str, Any]],
     release_persons: int,
@@ -152,14 +150,6 @@ def make_router(
     def status(principal: Asking) -> dict[str, Any]:
         """Counts of everything, the known projects and the DICOM address."""
         return queries.status() | {"dicom": dicom_address()}
-
-    @router.get("/studies/{study_key}/identity")
-    def identity(study_key: str, principal: Asking) -> dict[str, Any]:
-        """Whose study it is, outside. Every call is an entry in the audit trail."""
-        principal.require(SITE, Role.SITE_ADMIN)
-        fields = vault.open_fields(queries.sealed_identity(study_key))
-        audit(principal, "re-identify", study_key)
-        return fields
 
     @router.post("/studies/{study_key}/complete")
     def complete(study_key: str, principal: Asking) -> dict[str, Any]:

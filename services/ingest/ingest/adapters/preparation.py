@@ -1,5 +1,6 @@
 """From a sender's bytes to a de-identified instance, wholly in memory: parse, take what is needed, clean, encode."""
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from ingest.adapters.cleaning import Cleaner
 from ingest.adapters.encoding import encode, stored_syntax
 from ingest.adapters.extraction import header_of, identity_of, routing_of, searched_of, series_of, suspicion_of
 from ingest.adapters.parsing import Parsed, RefusedInstance, parse
-from ingest.adapters.values import text_of
+from ingest.adapters.restoring import instance_fields, study_fields
 from ingest.adapters.vault import Vault
 from ingest.domain.changes import Changes
 from ingest.domain.deidentification import Profile
 from ingest.domain.keys import Chosen, KeyRing, Names
-from ingest.domain.model import SeriesRecord, SliceHeader, StudyRecord
+from ingest.domain.model import Original, SeriesRecord, SliceHeader, StudyRecord
 from ingest.domain.pseudonyms import Pseudonyms
 from ingest.domain.reasons import Refused
 from radloop.references import digest_of
@@ -36,6 +37,7 @@ class Prepared:
     suspicion: str | None
     names: Names
     changes: Changes
+    original: Original
 
 
 class Preparation:
@@ -60,7 +62,7 @@ class Preparation:
         vault: Vault,
     ) -> None:
         self._keys, self._unit_of_work, self._profile, self._vault = keys, unit_of_work, profile, vault
-        self._lately_sealed: dict[tuple[Any, ...], str] = {}
+        self._lately_sealed: dict[tuple[int, str], str] = {}
 
     def prepare(self, data: bytes | memoryview, transfer_syntax_uid: str | None, called_ae_title: str) -> Prepared:
         """Return the instance as it will be stored.
@@ -95,24 +97,23 @@ class Preparation:
         suspicion = suspicion_of(parsed)
         # Before anything is sealed: a newer one that comes in between is put right by whoever seals anew.
         vault_version = keys.current
-        sealed_identity = self._sealed(
-            study_instance_uid=parsed.study_instance_uid,
-            patient_id=identity.patient_id,
-            issuer=identity.issuer,
-            accession_number=text_of(parsed.ds, 0x00080050),
-        )
+        sealed_identity = self._sealed(study_fields(parsed))
+        sealed_original = self._vault.seal_fields(instance_fields(parsed))
         sealed_routing = self._sealed(
-            called_ae_title=routing.called_ae_title,
-            modality=routing.modality,
-            body_part=routing.body_part,
-            description=routing.description,
+            {
+                "called_ae_title": routing.called_ae_title,
+                "modality": routing.modality,
+                "body_part": routing.body_part,
+                "description": routing.description,
+            }
         )
+        sop_key = of_study.uid(parsed.sop_instance_uid)
         cleaned, header, changes = self._clean(parsed, of_study, patient, of_patient.days_back(patient), header)
         return Prepared(
             data=cleaned,
             digest=digest_of(cleaned),
             header=header,
-            sop_key=of_study.uid(parsed.sop_instance_uid),
+            sop_key=sop_key,
             study=StudyRecord(
                 study_key,
                 patient,
@@ -126,11 +127,12 @@ class Preparation:
             suspicion=suspicion,
             names=names,
             changes=changes,
+            original=Original(sop_key, study_key, sealed_original, vault_version),
         )
 
-    def _sealed(self, **fields: str) -> str:
+    def _sealed(self, fields: dict[str, Any]) -> str:
         """Seal what every instance of a study or series has alike, once for all that come one after the other."""
-        asked = (self._keys().current, *fields.items())
+        asked = (self._keys().current, json.dumps(fields))
         found = self._lately_sealed.get(asked)
         if found is None:
             found = self._vault.seal_fields(fields)

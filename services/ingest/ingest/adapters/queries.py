@@ -53,19 +53,6 @@ class Queries:
         rows = self._rows(sa.select(STUDIES.c.state).where(STUDIES.c.study_key == study_key))
         return str(rows[0]["state"]) if rows else None
 
-    def sealed_identity(self, study_key: str) -> str:
-        """Return a study's encrypted identity.
-
-        Raises
-        ------
-        NotFound
-            When the study is not here (any more).
-        """
-        rows = self._rows(sa.select(STUDIES.c.identity).where(STUDIES.c.study_key == study_key))
-        if not rows:
-            raise NotFound("study-unknown", expected="the key of a study that was received", got="another key")
-        return str(rows[0]["identity"])
-
     def case(self, case_id: str) -> StoredCase:
         """Return a case.
 

@@ -23,6 +23,7 @@ from ingest.domain.messages import (
     AcceptInstance,
     CloseReception,
     HoldInstance,
+    KeepOriginal,
     NoteDifference,
     NoteRefusal,
     OpenReception,
@@ -259,10 +260,14 @@ class Reception:
                 uow.tombstones.has(study_key) or uow.refused_patients.has(tuple(cleaned.names.patients.values()))
             )
             known = uow.instances.get(cleaned.sop_key)
+            kept = known is None or uow.originals.has(cleaned.sop_key)
         if withdrawn:
             return self._refuse_withdrawn(cleaned)
         if known is not None:
-            return self._repeated(cleaned, known)
+            outcome = self._repeated(cleaned, known)
+            if not kept and outcome.fate is Fate.DUPLICATE:
+                self._receiver.dispatch(KeepOriginal(cleaned.original, cleaned.study))
+            return outcome
         if cleaned.suspicion is not None:
             return self._hold(cleaned, RejectReason.BURNED_IN_TEXT, cleaned.suspicion)
         return self._store(cleaned)
@@ -275,7 +280,9 @@ class Reception:
         instance = Instance(cleaned.sop_key, series_key, study_key, ref, cleaned.header, cleaned.changes.digest)
         try:
             self._receiver.dispatch(
-                AcceptInstance(instance, cleaned.study, cleaned.series, cleaned.names, cleaned.changes)
+                AcceptInstance(
+                    instance, cleaned.study, cleaned.series, cleaned.names, cleaned.changes, cleaned.original
+                )
             )
         except Conflict as conflict:
             # Withdrawn, or sent by two senders at once, since we looked.
@@ -336,7 +343,9 @@ class Reception:
             cleaned.changes.digest,
         )
         try:
-            self._receiver.dispatch(HoldInstance(held, cleaned.study, cleaned.series, cleaned.names, cleaned.changes))
+            self._receiver.dispatch(
+                HoldInstance(held, cleaned.study, cleaned.series, cleaned.names, cleaned.changes, cleaned.original)
+            )
         except Conflict as conflict:  # withdrawn, or the keys were rotated, since we looked
             self._receiver.objects.delete(ref.key)
             if conflict.code == _KEYS_ROTATED:

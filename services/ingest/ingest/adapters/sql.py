@@ -3,6 +3,7 @@
 from typing import Self
 
 from ingest.adapters.sql_cases import SqlCases, SqlProjects, SqlSplits, SqlTombstones
+from ingest.adapters.sql_exports import SqlExports, SqlOriginals
 from ingest.adapters.sql_keys import SqlPatients, SqlRefusedPatients, SqlSealedThings, SqlSiteKeys
 from ingest.adapters.sql_profiles import SqlChanges, SqlSiteProfiles
 from ingest.adapters.sql_pulls import SqlPulls
@@ -33,4 +34,6 @@ class SqlIngestUnitOfWork(SqlUnitOfWork):
         self.used_cases = SqlUsedCases(self.connection)
         self.sealed = SqlSealedThings(self.connection)
         self.pulls = SqlPulls(self.connection)
+        self.originals = SqlOriginals(self.connection)
+        self.exports = SqlExports(self.connection)
         return self

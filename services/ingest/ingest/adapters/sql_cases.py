@@ -7,7 +7,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from ingest.adapters.tables import CASES, PROJECTS, SPLITS, TOMBSTONES
-from ingest.domain.messages import Member, PhaseRule, ProjectConfigured, Role, RoutingRule, SplitPolicy
+from ingest.domain.messages import (
+    CodedTerm,
+    Member,
+    PhaseRule,
+    ProjectConfigured,
+    Role,
+    RoutingRule,
+    Segment,
+    SplitPolicy,
+)
 from ingest.domain.model import FormedCase
 from ingest.domain.reasons import WithdrawReason
 from ingest.ports import StoredCase
@@ -23,6 +32,10 @@ class SqlCases:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+
+    def get(self, case_id: str) -> StoredCase | None:
+        row = self._connection.execute(sa.select(CASES).where(CASES.c.case_id == case_id)).first()
+        return None if row is None else stored_case(row)
 
     def of_study(self, study_key: str) -> list[StoredCase]:
         query = sa.select(CASES).where(CASES.c.study_key == study_key).order_by(CASES.c.project_id, CASES.c.phase)
@@ -85,7 +98,13 @@ def _project(row: Any) -> ProjectConfigured:
         split=SplitPolicy(**body["split"]),
         phases=PhaseRule(body["phases"]),
         members=tuple(Member(member["subject"], Role(member["role"])) for member in body["members"]),
+        segments=tuple(_segment(segment) for segment in body.get("segments", ())),
+        overlapping_segments=body.get("overlapping_segments", False),
     )
+
+
+def _segment(body: dict[str, Any]) -> Segment:
+    return Segment(**body | {name: CodedTerm(**body[name]) for name in ("type", "category")})
 
 
 class SqlSplits:

@@ -18,6 +18,7 @@ from ingest.adapters.tables import (
     STUDIES,
     TOMBSTONES,
 )
+from ingest.adapters.tables_exports import ORIGINALS
 from ingest.domain.messages import Sealed
 from ingest.domain.reasons import WithdrawReason
 from radloop.references import ObjectRef
@@ -39,6 +40,7 @@ _SEALED: tuple[tuple[str, sa.Table, Any, Any], ...] = (
     ("held", HELD, HELD.c.held_id, HELD.c.object_key),
     ("pull", PULLS, PULLS.c.pull_id, PULLS.c.sealed),
     ("pull-study", PULL_STUDIES, PULL_STUDIES.c.entry_id, PULL_STUDIES.c.identity),
+    ("original", ORIGINALS, ORIGINALS.c.sop_key, ORIGINALS.c.sealed),
 )
 
 

@@ -3,6 +3,7 @@
 from ingest.domain import messages
 from radloop.contracts.control_plane.v1 import control_plane_pb2
 from radloop.contracts.edge_miner.v1 import edge_miner_pb2
+from radloop.contracts.inference.v1 import inference_pb2
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.contracts.qa.v1 import qa_pb2
 from radloop.wire import Wire
@@ -16,6 +17,7 @@ def make_wire() -> Wire:
             (control_plane_pb2.ProjectConfigured, messages.ProjectConfigured),
             (qa_pb2.LabelApproved, messages.LabelApproved),
             (edge_miner_pb2.EdgeCaseFlagged, messages.EdgeCaseFlagged),
+            (inference_pb2.PredictionMade, messages.PredictionMade),
         ],
         outgoing=[
             (ingest_pb2.StudyIngested, messages.StudyIngested),

@@ -1,14 +1,15 @@
-"""Commands (imperative) and events (past tense). Events mirror `proto/radloop/contracts/{ingest,control_plane}/v1`."""
+"""Commands (imperative) and events (past tense). Events mirror `proto/radloop/contracts/{ingest,control_plane,qa,inference}/v1`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ingest.domain.changes import Changes
+from ingest.domain.exports import ExportSource, Form
 from ingest.domain.keys import Names
-from ingest.domain.model import FormedCase, HeldInstance, Instance, Refusal, SeriesRecord, StudyRecord
+from ingest.domain.model import FormedCase, HeldInstance, Instance, Original, Refusal, SeriesRecord, StudyRecord
 from ingest.domain.reasons import RejectReason, WithdrawReason
 from radloop.messages import Message
-from radloop.references import ObjectRef, Split
+from radloop.references import ObjectRef, SegmentStatus, Split
 
 
 class PhaseRule(StrEnum):
@@ -58,6 +59,26 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class CodedTerm:
+    """A concept of a coding scheme, e.g. ("10200004", "SCT", "Liver")."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a project: its value in the mask (1..255), name, colour ``#rrggbb`` and what it is."""
+
+    value: int
+    name: str
+    color: str
+    type: CodedTerm
+    category: CodedTerm
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectConfigured(Message):
     """A project is set up, or set up anew; what `ingest` needs of it."""
 
@@ -67,14 +88,37 @@ class ProjectConfigured(Message):
     split: SplitPolicy
     phases: PhaseRule
     members: tuple[Member, ...]
+    segments: tuple[Segment, ...] = ()
+    """Empty where the project was heard of before this service kept them."""
+    overlapping_segments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LabelApproved(Message):
-    """A case has an approved label; what `ingest` needs of it, to know how long a study is kept."""
+    """A label may train, and be exported, from now on."""
 
+    label_version_id: str
     case_id: str
     study_key: str
+    project_id: str
+    project_version: int
+    mask: ObjectRef
+    segments: tuple[SegmentStatus, ...]
+    started_from_model: bool
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionMade(Message):
+    """A model has predicted on a case."""
+
+    prediction_id: str
+    case_id: str
+    study_key: str
+    project_id: str
+    model_name: str
+    model_digest: str
+    mask: ObjectRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +216,7 @@ class AcceptInstance(Message):
     series: SeriesRecord
     names: Names
     changes: Changes | None = None
+    original: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +228,15 @@ class HoldInstance(Message):
     series: SeriesRecord
     names: Names
     changes: Changes | None = None
+    original: Original | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOriginal(Message):
+    """An instance that was received before originals were kept came again: keep them now."""
+
+    original: Original
+    study: StudyRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,3 +411,54 @@ class Reseal(Message):
     text: str
     version: int
     object: ObjectRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskExport(Message):
+    """Send a mask in some forms to a destination; what was asked for before is not doubled."""
+
+    source: ExportSource
+    forms: tuple[Form, ...]
+    destination: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginExport(Message):
+    """An attempt begins."""
+
+    export_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndExport(Message):
+    """An attempt is over; ``error`` is empty when the receiver has the object, ``final`` when trying again would not help."""
+
+    export_id: str
+    error: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBackExports(Message):
+    """What is being sent is due at once: its sender is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryExport(Message):
+    """Try an export at once."""
+
+    export_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDisclosure(Message):
+    """Somebody is about to see who a case or study is about, and says why."""
+
+    disclosure_id: str
+    subject: str
+    action: str
+    target: str
+    reason: str

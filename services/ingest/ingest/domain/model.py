@@ -214,6 +214,16 @@ class SeriesRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """The UIDs under which an instance is known outside, encrypted with a version of the site key."""
+
+    sop_key: str
+    study_key: str
+    sealed: str
+    vault_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class HeldInstance:
     """An instance that waits for a person. ``object`` holds the de-identified instance, encrypted with a version of the key."""
 

@@ -1,8 +1,10 @@
-"""What `ingest` does: one function per message, ending in the table HANDLERS. What keeps patients private is in `privacy`."""
+"""What `ingest` does: one function per message, ending in the table HANDLERS. What keeps patients private is in `privacy`, what
+labels do that go back in `exports`, cohorts that are fetched in `pulls`."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from ingest.domain.exports import Destination
 from ingest.domain.keys import Chosen, KeyRing, Names
 from ingest.domain.messages import (
     AcceptInstance,
@@ -46,7 +48,7 @@ from ingest.domain.model import (
 )
 from ingest.domain.reasons import RejectReason
 from ingest.domain.routing import hashed_split
-from ingest.handlers import privacy
+from ingest.handlers import exports, privacy, pulls
 from ingest.ports import Clock, IngestUnitOfWork, Series, StoredCase, Study
 from radloop.errors import Conflict, NotFound, PermanentError
 from radloop.messages import Message
@@ -164,6 +166,8 @@ def accept_instance(cmd: AcceptInstance, uow: IngestUnitOfWork, clock: Clock, ke
     if cmd.changes is not None:
         uow.changes.remember(cmd.changes)
     _count(uow, cmd.instance, cmd.study, cmd.series, clock())
+    if cmd.original is not None:
+        uow.originals.add(cmd.original)
     return []
 
 
@@ -188,6 +192,8 @@ def hold_instance(cmd: HoldInstance, uow: IngestUnitOfWork, clock: Clock, keys: 
     uow.held.add(cmd.held, clock())
     if cmd.changes is not None:
         uow.changes.remember(cmd.changes)
+    if cmd.original is not None:
+        uow.originals.add(cmd.original)
     held = cmd.held
     uow.refusals.note(Refusal(held.study_key, held.series_key, held.reason, 1, held.detail), clock())
     return []
@@ -381,6 +387,13 @@ def _say_refusals(uow: IngestUnitOfWork, study_key: str, site: str) -> list[Mess
     ]
 
 
+def hear_label(
+    event: LabelApproved, uow: IngestUnitOfWork, clock: Clock, destinations: Mapping[str, Destination]
+) -> list[Message]:
+    """Remember an approved label: its study is kept as long as those that have one, and it could go back to the archive."""
+    return privacy.keep_label(event, uow) + exports.keep_label(event, uow, clock, destinations)
+
+
 def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
     """Decide the split of patients before they are seen.
 
@@ -404,9 +417,9 @@ def import_split(cmd: ImportSplit, uow: IngestUnitOfWork) -> list[Message]:
     return []
 
 
-HANDLERS = {
+HANDLERS: dict[type, Callable[..., list[Message]]] = {
     ProjectConfigured: configure_project,
-    LabelApproved: privacy.keep_label,
+    LabelApproved: hear_label,
     EdgeCaseFlagged: privacy.keep_flag,
     NoticeRetention: privacy.notice_retention,
     DropNotice: privacy.drop_notice,
@@ -431,4 +444,6 @@ HANDLERS = {
     RefusePatient: privacy.refuse_patient,
     AdmitPatient: privacy.admit_patient,
     ImportSplit: import_split,
+    **exports.HANDLERS,
+    **pulls.HANDLERS,
 }

@@ -94,6 +94,8 @@ def withdraw_study(cmd: WithdrawStudy, uow: IngestUnitOfWork, clock: Clock, site
     uow.studies.forget(cmd.study_key)
     uow.used_cases.forget(cmd.study_key)
     uow.pulls.forget(cmd.study_key)
+    uow.originals.forget(cmd.study_key)
+    uow.exports.forget(cmd.study_key)
     uow.audit(cmd.subject, "withdraw", cmd.study_key)
     return [StudyWithdrawn(study_key=cmd.study_key, reason=cmd.reason, site=site)]
 

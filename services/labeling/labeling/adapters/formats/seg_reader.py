@@ -272,7 +272,7 @@ class _Grid:
     def place(self, painted: np.ndarray, frame_affine: np.ndarray) -> None:
         """Write a frame of shape (rows, columns), of the array's type; ``frame_affine`` of shape ``(4, 3)`` says where it lies."""
         start, steps = self._place_of(frame_affine, painted.shape)
-        rows, columns = np.nonzero(painted)
+        rows, columns = _filled(painted)
         places = start[:, None] + steps @ np.vstack([columns, rows])
         outside = ((places < 0) | (places >= np.array(self._array.shape)[:, None])).any(axis=0)
         if outside.any():
@@ -317,3 +317,12 @@ class _Grid:
                 do="decide which segment they are; the project has no overlapping segments",
             )
         array[i, j, k] = new
+
+
+def _filled(painted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of a frame's voxels as `numpy.nonzero`; most of a frame is empty rows, which are passed over first."""
+    filled = np.flatnonzero(painted.any(axis=1))
+    if not filled.size:
+        return filled, filled
+    rows, columns = np.nonzero(painted[filled[0] : filled[-1] + 1])
+    return rows + filled[0], columns
