@@ -61,7 +61,8 @@ from ingest.domain.messages import AdoptProfile, AdoptSiteKeys
 from ingest.domain.pulls import Way
 from ingest.domain.retention import RetentionPolicy
 from ingest.handlers import exports, privacy, pulls
-from ingest.ports import ArchiveConnection, Clock
+from ingest.ports import Clock
+from ingest.ports.pulling import ArchiveConnection
 from ingest.settings import IngestSettings, titles_in
 from radloop.dispatch import Dispatcher
 from radloop.objects import answers, open_objects

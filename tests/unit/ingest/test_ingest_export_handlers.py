@@ -44,7 +44,7 @@ def send(uow, clock, project):
     """Dispatches with destinations; the case is a training case of project p."""
     uow.projects.save(project(project_id="p"))
     put_case(uow, Split.TRAIN)
-    return Dispatcher(app.bind("site-1", lambda: None, clock, DESTINATIONS), lambda: uow).dispatch
+    return Dispatcher(app.bind("site-1", lambda: None, clock, destinations=DESTINATIONS), lambda: uow).dispatch
 
 
 def put_case(uow, split: Split) -> None:

@@ -36,7 +36,7 @@ from ingest.domain.pulls import (
     window_of,
 )
 from ingest.domain.reasons import WithdrawReason
-from ingest.ports import Retrieved
+from ingest.ports.pulling import Retrieved
 from radloop.errors import IllegalTransition, Invalid, NotFound, TemporaryError
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,10 +10,12 @@ from ingest.domain.messages import EdgeCaseFlagged, LabelApproved, WithdrawStudy
 from ingest.domain.reasons import WithdrawReason
 from ingest.domain.retention import DAY_S, KeptCase, KeptStudy, ProjectRule, RetentionPolicy, due
 from radloop.errors import Invalid
+from radloop.references import ObjectRef
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
 YEAR = ProjectRule(unlabelled_days=365)
 ENDED = ProjectRule(ended_on=date(2027, 1, 10), after_end_days=4)
+LABEL = LabelApproved("l1", "c1", "s", "p", 1, ObjectRef("k", "sha256:0", 1), (), False, 1)
 GOES_ON = ProjectRule(ended_on=date(2027, 1, 10), after_end_days=5)
 
 
@@ -112,11 +114,11 @@ def test_notice_is_taken_back(uow, dispatch, clock):
 
 
 def test_what_is_heard_is_remembered_and_forgotten_with_the_study(uow, dispatch, clock):
-    dispatch(LabelApproved("c1", "s"))
+    dispatch(LABEL)
     dispatch(EdgeCaseFlagged("c2", "s"))
     assert uow.used_cases.labelled == {"c1": "s"} and uow.used_cases.flagged == {"c2": ("s", clock.now)}
     dispatch(WithdrawStudy("s", WithdrawReason.CONSENT, "somebody"))
-    dispatch(LabelApproved("c1", "s"))  # on its way meanwhile
+    dispatch(LABEL)  # on its way meanwhile
     assert not uow.used_cases.labelled and not uow.used_cases.flagged
 
 

@@ -28,7 +28,7 @@ from ingest.adapters.patience import Patience
 from ingest.adapters.reception import Receiver, Reception
 from ingest.domain.cohorts import Found
 from ingest.domain.pulls import Failure, StudyFailed
-from ingest.ports import Retrieved
+from ingest.ports.pulling import Retrieved
 from radloop.errors import PermanentError, TemporaryError
 from radloop.telemetry import logger
 

@@ -18,7 +18,8 @@ from ingest.adapters.sql_pulls import PullListings
 from ingest.adapters.vault import Vault
 from ingest.domain.pull_messages import StartPull, StepPull
 from ingest.domain.pulls import Entry, Fate, Pull, PullState, PullStep, next_allowed, standing
-from ingest.ports import ArchiveConnection, Clock
+from ingest.ports import Clock
+from ingest.ports.pulling import ArchiveConnection
 from radloop.auth import EVERY_PROJECT, Principal, Role
 from radloop.errors import Invalid, NotFound
 from radloop.http import authenticated

@@ -13,7 +13,7 @@ from ingest.domain.cohorts import Found, by_kind_and_year, kind_of, matches, new
 from ingest.domain.keys import KeyRing
 from ingest.domain.pseudonyms import PatientIdentity
 from ingest.domain.pulls import Entry, Fate, Order, Query, estimated_s
-from ingest.ports import ArchiveConnection
+from ingest.ports.pulling import ArchiveConnection
 
 _UNMEASURED_BYTES = 530_000
 """Of an instance of a modality of which nothing is stored yet: 512 x 512 pixels of 16 bits, and a header."""

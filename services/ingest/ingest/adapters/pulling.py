@@ -38,7 +38,8 @@ from ingest.domain.pulls import (
     next_allowed,
     paced_until,
 )
-from ingest.ports import ArchiveConnection, Clock
+from ingest.ports import Clock
+from ingest.ports.pulling import ArchiveConnection
 from radloop.errors import Conflict, IllegalTransition, RadloopError
 from radloop.telemetry import logger
 

@@ -19,7 +19,7 @@ from ingest.adapters.reception import Receiver
 from ingest.adapters.values import text_of
 from ingest.domain.cohorts import Found
 from ingest.domain.pulls import Failure, Query, StudyFailed
-from ingest.ports import Retrieved
+from ingest.ports.pulling import Retrieved
 from radloop.errors import PermanentError, TemporaryError
 
 _PAGE = 200
