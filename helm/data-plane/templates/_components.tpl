@@ -3,7 +3,7 @@
 {{- $release := .Release.Name -}}
 ingest:
   objects: true
-  reaches: [events, database, objects, identity{{ if .Values.dicom.archivesSecret }}, archives{{ end }}]
+  reaches: [events, database, objects, identity{{ if or .Values.dicom.archivesSecret .Values.dicom.destinationsSecret }}, archives{{ end }}]
   # One volume holds the site key, and only one node may have it, unless the values say otherwise.
   recreate: {{ ne .Values.siteKey.accessMode "ReadWriteMany" }}
   ports:
@@ -18,13 +18,14 @@ ingest:
     INGEST_AE_TITLE: {{ .Values.dicom.aeTitle }}
     INGEST_SITE_KEY_FILE: /site-key/key
     INGEST_TIME_ZONE: {{ .Values.dicom.timeZone }}
-    {{- if .Values.dicom.archivesSecret }}
-    INGEST_ARCHIVES_FILE: /archives/archives.json
+    INGEST_RELEASE_PERSONS: {{ .Values.privacy.releasePersons | quote }}
+    {{- range $file := include "data-plane.ingest-files" . | fromYamlArray }}
+    INGEST_{{ $file.name | upper }}_FILE: /{{ $file.name }}/{{ $file.name }}.json
     {{- end }}
   mounts:
     - {name: site-key, mountPath: /site-key}
-    {{- if .Values.dicom.archivesSecret }}
-    - {name: archives, mountPath: /archives, readOnly: true}
+    {{- range $file := include "data-plane.ingest-files" . | fromYamlArray }}
+    - {name: {{ $file.name }}, mountPath: /{{ $file.name }}, readOnly: true}
     {{- end }}
   volumes:
     - name: site-key
@@ -37,11 +38,16 @@ ingest:
         items:
           - {key: key, path: key}
     {{- end }}
-    {{- with .Values.dicom.archivesSecret }}
-    - name: archives
+    {{- range $file := include "data-plane.ingest-files" . | fromYamlArray }}
+    - name: {{ $file.name }}
+      {{- if $file.secret }}
       secret:
-        secretName: {{ . }}
+        secretName: {{ $file.secret }}
         defaultMode: 0440
+      {{- else }}
+      configMap:
+        name: {{ $file.configMap }}
+      {{- end }}
     {{- end }}
   initContainers:
     - {{- include "data-plane.site-key" . | nindent 6 }}
@@ -78,6 +84,22 @@ trainer:
   token: true
   reaches: [events, database, objects, identity, kubernetesApi]
   env: {{- include "data-plane.job-settings" . | nindent 4 }}
+{{- end -}}
+
+{{/* The JSON files ingest reads where the values name them: each a folder of its own, for a Secret holds tokens, too. */}}
+{{- define "data-plane.ingest-files" -}}
+{{- with .Values.dicom.archivesSecret }}
+- {name: archives, secret: {{ . }}}
+{{- end }}
+{{- with .Values.dicom.destinationsSecret }}
+- {name: destinations, secret: {{ . }}}
+{{- end }}
+{{- with .Values.privacy.profileConfigMap }}
+- {name: profile, configMap: {{ . }}}
+{{- end }}
+{{- with .Values.privacy.retentionConfigMap }}
+- {name: retention, configMap: {{ . }}}
+{{- end }}
 {{- end -}}
 
 {{/*
