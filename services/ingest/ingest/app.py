@@ -75,6 +75,7 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
     """Return the service, ready to run; nothing listens yet."""
     configure_libraries()
     shared = settings.shared
+    archives = ArchivesFile(settings.archives_file, settings.ae_title)
     database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
@@ -125,7 +126,6 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
         quiet_s=settings.quiet_s,
         broken_quiet_s=settings.broken_quiet_s,
     )
-    archives = ArchivesFile(settings.archives_file, settings.ae_title)
     stopping = threading.Event()
     pace = Pace(stopping.wait)
 
