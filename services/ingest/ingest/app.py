@@ -116,6 +116,7 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
     configure_libraries()
     shared = settings.shared
     destinations = read_destinations(settings.destinations_file)
+    archives = ArchivesFile(settings.archives_file, settings.ae_title)
     database = open_database(NAME, shared, MIGRATIONS)
     objects = open_objects(shared.objects_url)
     site_key = SiteKeyFile(settings.site_key_file)
@@ -171,7 +172,6 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
         broken_quiet_s=settings.broken_quiet_s,
     )
     originals = Originals(database, vault, objects)
-    archives = ArchivesFile(settings.archives_file, settings.ae_title)
     stopping = threading.Event()
     pace = Pace(stopping.wait)
 

@@ -86,7 +86,8 @@ class Site:
         event = cp.ProjectConfigured(
             project_id="p",
             project_version=1,
-            routing=[cp.RoutingRule(modality="MR")],
+            # No case is formed of what comes: only instances are written, which the point of the kill is counted by.
+            routing=[cp.RoutingRule(modality="CT")],
             split=cp.SplitPolicy(validation_fraction=0.2, test_fraction=0.2),
             phases=cp.PHASE_RULE_SPLIT,
         )

@@ -159,9 +159,9 @@ def test_priors_are_of_the_same_patient_kind_and_part_and_not_newer():
     assert priors_of(found(1, patient_id=""), others, 2) == []
 
 
-def test_a_long_range_of_dates_is_asked_for_month_by_month():
+def test_a_long_range_of_dates_is_asked_for_week_by_week():
     today = date(2026, 3, 2)
-    assert spans(("20200101", "20200215"), today) == ["20200101-20200131", "20200201-20200215"]
+    assert spans(("20200127", "20200205"), today) == ["20200127-20200202", "20200203-20200205"]
     assert spans(("20260301", ""), today) == ["20260301-20260302"]
     assert spans(("", "20200101"), today) == ["-20200101"]
     assert spans(("", ""), today) == [""]
@@ -373,6 +373,15 @@ def test_all_that_came_before_the_connection_broke_is_enough(begin, make_worker,
     archive.error = StudyFailed(Failure.BROKEN_OFF, "no last answer")
     run(make_worker())
     assert only(uow).fate is Fate.DONE
+
+
+@pytest.mark.parametrize(("send", "fate"), [(3, Fate.DONE), (0, Fate.WAITING)])
+def test_an_archive_that_counts_nothing_is_believed_what_it_sent(begin, make_worker, uow, archive, send, fate):
+    begin()
+    archive.studies = {uid: dataclasses.replace(study, instances=0) for uid, study in archive.studies.items()}
+    archive.send = send
+    run(make_worker())
+    assert (only(uow).fate, only(uow).present) == (fate, send)
 
 
 def test_a_study_the_archive_lost_is_named_so(begin, make_worker, uow, archive):

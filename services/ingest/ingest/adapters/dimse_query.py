@@ -27,7 +27,7 @@ from radloop.errors import PermanentError, TemporaryError
 
 SUCCESS, PENDING = 0x0000, (0xFF00, 0xFF01)
 OUT_OF_RESOURCES = 0xA700
-_DAYS_PER_FIND = 31
+_DAYS_PER_FIND = 7
 """Longest span of Study Date in one request: many archives answer a few hundred studies at most, and say nothing of the rest."""
 
 STUDY_KEYS = (
@@ -197,7 +197,8 @@ def spans(dates: tuple[str, str], today: date) -> list[str]:
 
 
 def _requests(query: Query) -> Iterator[Dataset]:
-    keys = {"ModalitiesInStudy": query.modality, "StudyDescription": query.study_description}
+    # Archives differ in whether case counts and how letters beyond ASCII compare, so Study Description is matched here.
+    keys = {"ModalitiesInStudy": query.modality}
     whole = "-".join(query.dates) if any(query.dates) else ""
     if query.patient_ids:
         for patient_id in query.patient_ids:

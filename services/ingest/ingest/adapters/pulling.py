@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -19,6 +19,8 @@ from ingest.adapters.query_file import order_from_fields
 from ingest.adapters.reception import Dispatch, Outcome, Receiver
 from ingest.adapters.reception import Fate as Answer
 from ingest.adapters.vault import Vault
+from ingest.domain.cohorts import Found
+from ingest.domain.messages import CompleteStudies
 from ingest.domain.model import UNREADABLE
 from ingest.domain.pull_messages import ClaimPull, DelayPull, ListPull, NoteEntry, StepPull
 from ingest.domain.pulls import (
@@ -40,7 +42,7 @@ from ingest.domain.pulls import (
 )
 from ingest.ports import Clock
 from ingest.ports.pulling import ArchiveConnection
-from radloop.errors import Conflict, IllegalTransition, RadloopError
+from radloop.errors import Conflict, IllegalTransition, NotFound, RadloopError
 from radloop.telemetry import logger
 
 log = logger(__name__)
@@ -56,6 +58,16 @@ class _AtHand:
 
     pull_id: str = ""
     connection: ArchiveConnection | None = None
+
+
+@dataclass
+class _Came:
+    """What came of a study in one attempt: instances answered, those refused by reason, and how many there are."""
+
+    expected: int
+    answered: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    failure: StudyFailed | None = None
 
 
 class Pace:
@@ -255,45 +267,68 @@ class Pulling:
             return
         entry = replace(entry, fate=Fate.RETRIEVING)
         self._dispatch(NoteEntry(entry))
+        came = self._retrieve(order, found, study_keys, archive)
+        if (
+            not self._stopped.is_set()
+        ):  # else it is not the archive's doing: asked for again, and not counted as an attempt
+            self._settle(entry, study_keys, came, paced_until(order.throttle, begun_at, came.answered))
+
+    def _retrieve(self, order: Order, found: Found, study_keys: tuple[str, ...], archive: ArchiveConnection) -> _Came:
         self._pace.begin(order.throttle.instances_per_second if order.way is not Way.C_MOVE else None)
-        refused: Counter[str] = Counter()
-        failure: StudyFailed | None = None
-        with self._counting(refused, study_keys, order.way) as answered:
+        came = _Came(expected=found.instances or 0)
+        with self._counting(came, study_keys, order.way):
             try:
-                archive.retrieve(found, refused.clear)
+                said = archive.retrieve(found, came.refused.clear)
+                # An archive that counts nothing says at least what it sent.
+                came.expected = came.expected or (said.sent or 0) + (said.failed or 0)
             except StudyFailed as error:
-                failure = error
-        if self._stopped.is_set():
-            return  # not the archive's doing: asked for again, and not counted as an attempt
+                came.failure = error
+        return came
+
+    def _settle(self, entry: Entry, study_keys: tuple[str, ...], came: _Came, until: float) -> None:
+        """Note what became of a study that was asked for."""
         present, withdrawn = self._planning.here(study_keys)
         with self._unit_of_work() as uow:
-            study_key = next((key for key in study_keys if uow.studies.get(key) is not None), study_key)
-        entry = replace(entry, study_key=study_key, present=present, refused=dict(refused))
-        until = paced_until(order.throttle, begun_at, sum(answered.values()))
+            stored = next((key for key in study_keys if uow.studies.get(key) is not None), None)
+        entry = replace(
+            entry,
+            study_key=stored or entry.study_key,
+            expected=came.expected,
+            present=present,
+            refused=dict(came.refused),
+        )
         if withdrawn:
             self._dispatch(NoteEntry(self._ended(entry, Fate.WITHDRAWN), until))
-        elif found.instances is not None and is_complete(found.instances, present, refused):
+        elif came.expected and is_complete(came.expected, present, came.refused):
             self._dispatch(NoteEntry(self._ended(entry, Fate.DONE), until))
-        elif failure is not None:
-            self._failed(entry, failure.failure, failure.got, until)
+            if stored is not None:
+                self._tell_complete(stored)
+        elif came.failure is not None:
+            self._failed(entry, came.failure.failure, came.failure.got, until)
         else:
             self._failed(entry, Failure.INCOMPLETE, "", until)
 
+    def _tell_complete(self, study_key: str) -> None:
+        """Nothing more of a study comes: its cases need not wait for the quiet time."""
+        try:
+            self._dispatch(CompleteStudies(study_key))
+        except NotFound:  # withdrawn since
+            log.info("a study that was pulled is gone again")
+
     @contextmanager
-    def _counting(self, refused: "Counter[str]", study_keys: tuple[str, ...], way: Way):  # type: ignore[no-untyped-def]
+    def _counting(self, came: _Came, study_keys: tuple[str, ...], way: Way):  # type: ignore[no-untyped-def]
         """Count the answers to a study's instances while it is sent, and those refused by reason."""
-        answered: Counter[str] = Counter()
 
         def watch(outcome: Outcome) -> None:
             # What cannot be read names no study; over an association or answer of our own it can only be of this one.
             if outcome.study_key in study_keys or (outcome.study_key == UNREADABLE and way is not Way.C_MOVE):
-                answered[outcome.fate.value] += 1
+                came.answered += 1
                 if outcome.fate is Answer.REFUSED and outcome.reason is not None:
-                    refused[outcome.reason.value] += 1
+                    came.refused[outcome.reason.value] += 1
 
         self._receiver.watches.append(watch)
         try:
-            yield answered
+            yield
         finally:
             self._receiver.watches.remove(watch)
 
