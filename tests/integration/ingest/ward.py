@@ -18,7 +18,7 @@ from radloop.objects import open_objects
 SLICES, ROWS, COLUMNS = 5, 24, 32
 STUDY = "1.2.826.4242"
 WHY = {"reason": "tumour board"}
-ANNOTATED = refs.SEGMENT_STATE_ANNOTATED
+ANNOTATED, ABSENT = refs.SEGMENT_STATE_ANNOTATED, refs.SEGMENT_STATE_ABSENT
 
 
 def coded(value: str, meaning: str) -> cp.CodedTerm:
