@@ -196,6 +196,12 @@ X
   say "CoreDNS"
 }
 
+clean() { # of what a run that was ended left: its namespaces, and the volumes it was given
+  kubectl get namespaces -o name | grep -v -e /default -e /kube- -e /kueue-system | xargs -r kubectl delete --timeout=180s >/dev/null
+  kubectl get persistentvolumes -o name | xargs -r kubectl delete --timeout=60s >/dev/null
+  rm -rf "$S"/volumes/*
+}
+
 volumes_up() { # what a provisioner of a cluster would make when it is asked: folders that the pods' group may write to
   { cat <<X
 apiVersion: storage.k8s.io/v1
@@ -219,7 +225,7 @@ X
 
 case ${1:-} in
   up) alive && { echo "cluster: it is up already; end it with: $0 down" >&2; exit 1; }
-      T0=$(date +%s); ns_up; say "namespaces"; control_up; node_up; dns_up; volumes_up
+      T0=$(date +%s); ns_up; say "namespaces"; control_up; node_up; dns_up; clean; volumes_up
       daemon netpol python3 "$HERE/netpol.py" "$B/kubectl" "$S/admin.conf"
       echo "export KUBECONFIG=$S/admin.conf" ;;
   down)
