@@ -13,6 +13,7 @@ from radloop.auth import Role
 from radloop.contracts.edge_miner.v1 import edge_miner_pb2
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.contracts.qa.v1 import qa_pb2
+from radloop.contracts.references.v1 import references_pb2
 from radloop.errors import Invalid, PermanentError
 from radloop.testing.databases import ONE_ENGINE
 
@@ -272,7 +273,9 @@ def test_withdrawals_that_are_unclear(site, body):
 def test_proof_of_a_withdrawal(site, three):
     ((key,),) = site.rows("SELECT study_key FROM studies ORDER BY received_at LIMIT 1")
     left = site.http.get(f"/v1/studies/{key}/remains").json()
-    assert left["rows"] == {"cases": 1, "instances": 3, "series": 1, "studies": 1} and not left["forgets"]
+    assert (
+        left["rows"] == {"cases": 1, "instances": 3, "originals": 3, "series": 1, "studies": 1} and not left["forgets"]
+    )
     assert left["objects"] == 5
     assert site.http.get(f"/v1/withdrawn/{key}/proof").json()["error"] == "not-withdrawn"
     withdraw(site, study_key=key)
@@ -300,7 +303,9 @@ def test_retention_lists_and_then_withdraws(start, environment, monkeypatch, sen
     site.settle()
     cases = dict(site.rows("SELECT study_key, case_id FROM cases"))
     labelled, flagged, forgotten = cases
-    site.hear("label-approved", qa_pb2.LabelApproved(case_id=cases[labelled], study_key=labelled, project_id="p"))
+    label = {"case_id": cases[labelled], "study_key": labelled, "project_id": "p", "label_version_id": "l"}
+    mask = references_pb2.ObjectRef(key="labeling/l.nii", digest="sha256:0", size_bytes=1)
+    site.hear("label-approved", qa_pb2.LabelApproved(**label, mask=mask))
     site.hear("edge-case-flagged", edge_miner_pb2.EdgeCaseFlagged(case_id=cases[flagged], study_key=flagged))
 
     def due() -> list[dict]:
