@@ -70,9 +70,13 @@ def send(port: int, folders: list[Path]) -> None:
         raise SystemExit("a sender failed: the numbers would mean nothing")
 
 
-def measure(name: str, folders: list[Path], count: int) -> tuple[float, float, float]:
-    """Return instances per second, CPU seconds per 1,000 and peak MiB of one receiver."""
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch, RECEIVERS[name](Path(scratch)) as (port, pid):
+def measure(name: str, storage: Path, folders: list[Path], count: int) -> tuple[float, float, float]:
+    """Return instances per second, CPU seconds per 1,000 and peak MiB of one receiver.
+
+    ``storage`` is new, and stays until all is measured: for minutes ext4 makes new files slowly where many were deleted.
+    """
+    storage.mkdir()
+    with RECEIVERS[name](storage) as (port, pid):
         os.sync()
         cpu, began = cpu_s(pid), time.perf_counter()
         send(port, folders)
@@ -109,7 +113,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
             folders = written(Path(folder), choices.instances, associations)
             rounds = [
-                {name: measure(name, folders, choices.instances) for name in RECEIVERS} for _ in range(choices.rounds)
+                {
+                    name: measure(name, Path(folder) / f"{name}-{number}", folders, choices.instances)
+                    for name in RECEIVERS
+                }
+                for number in range(choices.rounds)
             ]
         # The fastest round of each: what disturbs only ever slows down.
         theirs, ours = (max(one[name][0] for one in rounds) for name in RECEIVERS)

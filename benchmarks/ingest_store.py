@@ -58,7 +58,7 @@ configure_logging("error")
 service = build(load(IngestSettings))
 for call in service.on_start:
     call()
-door = service.on_stop[0].__self__
+door = service.on_stop[-1].__self__
 print(door.port, flush=True)
 sys.stdin.read()
 """

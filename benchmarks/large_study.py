@@ -30,7 +30,7 @@ from radloop.telemetry import configure_logging
 configure_logging("error")
 service = build(load(IngestSettings))
 service.start()
-print(service.on_stop[0].__self__.port, flush=True)
+print(service.on_stop[-1].__self__.port, flush=True)
 sys.stdin.read()
 """
 PATIENCE_S = 300.0
