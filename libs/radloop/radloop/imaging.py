@@ -8,6 +8,7 @@ as *segment bits* (uint32), where a project's segments may overlap, bit ``value 
 """
 
 import gzip
+import io
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -90,7 +91,13 @@ def write_nifti(volume: Volume) -> bytes:
     if volume.array.dtype == SEGMENT_BITS:
         # Says so itself: read as a label map it would be quite another mask. No intent of NIfTI-1 means bits, hence "none".
         image.header.set_intent("none", name=_BITS_NAME, allow_unknown=True)
-    return image.to_bytes()
+    image.update_header()
+    header, head = image.header.copy(), io.BytesIO()
+    header.set_slope_inter(1, 0)
+    header.write_to(head)
+    values = volume.array.T.astype(volume.array.dtype.newbyteorder("="), copy=False)
+    # As `image.to_bytes` does, which copies a volume several times on its way into a buffer that grows.
+    return b"".join((head.getvalue(), np.ascontiguousarray(values)))
 
 
 def says_segment_bits(data: bytes) -> bool:

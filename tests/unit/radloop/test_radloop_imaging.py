@@ -2,6 +2,7 @@
 
 import gzip
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from radloop.imaging import (
     Volume,
     bits_of,
     dice,
+    ras_from_lps,
     read_nifti,
     says_segment_bits,
     segment_boxes,
@@ -67,3 +69,13 @@ def test_a_file_of_bits_says_so(label_map):
     assert says_segment_bits(data) and says_segment_bits(gzip.compress(data))
     assert not says_segment_bits(write_nifti(Volume(label_map, affine)))
     assert write_nifti(again) == data
+
+
+@pytest.mark.parametrize("kind", ["<i2", ">i2", "<u2", "<i4", "<f4", "u1"])
+@pytest.mark.parametrize("order", "CF")
+def test_a_volume_is_written_as_nibabel_writes_it(kind, order):
+    values = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(kind).copy(order=order)
+    volume = Volume(values, np.array([[0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 1], [0, 0, 0, 1]], dtype=float))
+    image = nib.Nifti1Image(values.astype(values.dtype.newbyteorder("=")), ras_from_lps(volume.affine_lps))
+    image.header.set_xyzt_units("mm")
+    assert write_nifti(volume) == image.to_bytes()

@@ -59,11 +59,12 @@ class StoreRequests:
 
     def bind(self) -> None:
         """Read them from now on."""
-        pynetdicoms = self._dul._is_transport_event
+        pynetdicoms, pause_s = self._dul._is_transport_event, self._dul._run_loop_delay
 
         def look() -> bool:
             """Return whether pynetdicom has something to do, as what this stands for does."""
             if self._dul.state_machine.current_state != _ESTABLISHED:
+                self._dul._run_loop_delay = pause_s
                 return bool(pynetdicoms())
             self._dul._run_loop_delay = 0  # the wait is here
             return self._serve()
