@@ -20,7 +20,7 @@ BUNDLED = {"kafka": "radloop-bundled", "postgresql": "radloop-bundled", "objects
 """Engines to try, and the one Secret each may hold."""
 SHARED = {"radloop-objects", "kafka-ca", "postgresql-ca", "s3-ca"}
 SECRETS = {
-    "ingest": {"radloop-events", "radloop-database", "site-key"} | SHARED,
+    "ingest": {"radloop-events", "radloop-database", "site-key", "radloop-archives"} | SHARED,
     "inference": {"radloop-events", "radloop-database"} | SHARED,
     "edge-miner": {"radloop-events", "radloop-database"} | SHARED,
     "labeling": {"radloop-events", "radloop-database", "radloop-session"} | SHARED,

@@ -20,11 +20,13 @@ from ingest.adapters.metrics import INSTANCES
 from ingest.adapters.tables import METADATA
 from ingest.domain.pulls import MOST_ATTEMPTS, backoff_s
 from radloop.errors import Conflict
+from radloop.testing.databases import ONE_ENGINE
 from standalone.commands.root import app as commands
 from standalone.supervisor.ports import free_ports
 from tests.dicom_peers import AE_TITLE, needs_orthanc, orthanc
 
-pytestmark = [pytest.mark.integration, needs_orthanc]
+# On PostgreSQL and S3: the repositories' suite, and test_ingest_pulls_kill.
+pytestmark = [pytest.mark.integration, needs_orthanc, ONE_ENGINE]
 
 # 2026-03-02, 12:00 in Berlin.
 NOON = 1772449200.0
