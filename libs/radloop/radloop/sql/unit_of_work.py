@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -138,14 +139,17 @@ def upsert(
     connection: sa.Connection, table: sa.Table, values: Mapping[str, Any], keys: Sequence[str], *, update: bool = True
 ) -> None:
     """Insert a row, or update the row with the same ``keys`` (with ``update=False``: leave it as it is)."""
-    if connection.dialect.name == "postgresql":
+    connection.execute(_upsert(connection.dialect.name, table, tuple(values), tuple(keys), update), dict(values))
+
+
+@lru_cache(maxsize=512)  # to build a statement takes as long as to run it
+def _upsert(dialect: str, table: sa.Table, names: tuple[str, ...], keys: tuple[str, ...], update: bool) -> Any:
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    statement = insert(table).values(**values)
-    rest = {name: statement.excluded[name] for name in values if name not in keys}
+    statement = insert(table)
+    rest = {name: statement.excluded[name] for name in names if name not in keys}
     if update and rest:
-        statement = statement.on_conflict_do_update(index_elements=list(keys), set_=rest)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=list(keys))
-    connection.execute(statement)
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=rest)
+    return statement.on_conflict_do_nothing(index_elements=list(keys))
