@@ -2,10 +2,8 @@
 
 import io
 import json
-import os
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import pydicom
@@ -24,6 +22,7 @@ from radloop.testing.databases import ONE_ENGINE
 from standalone.commands.root import app as commands
 from standalone.supervisor.ports import free_ports
 from tests.dicom_peers import AE_TITLE, needs_orthanc, orthanc
+from tests.integration.ingest.test_ingest_values import DATA, needs_data
 
 # On PostgreSQL and S3: the repositories' suite, and test_ingest_pulls_kill.
 pytestmark = [pytest.mark.integration, needs_orthanc, ONE_ENGINE]
@@ -483,9 +482,10 @@ def test_words_of_any_language_are_matched(site, pacs, slice_of, file_of, way):
     assert pull["counts"]["done"] == 1
 
 
+@needs_data
 @pytest.mark.parametrize("way", ["c-move", "c-get", "wado"])
 def test_compressed_instances_come_as_they_are_stored(site, pacs, way, file_of):
-    folder = Path(os.environ["RADLOOP_DATA"]) / "dicom_codecs" / "same_pixels"
+    folder = DATA / "dicom_codecs" / "same_pixels"
     study, kept = f"{UID}24.{len(way)}.{ord(way[-1])}", set()
     for name in ("1", "4", "7", "9"):  # native, RLE, JPEG-LS, JPEG 2000
         ds = pydicom.dcmread(folder / f"{name}.dcm")
