@@ -24,6 +24,7 @@ DataOption = Annotated[
     ),
 ]
 DEFAULT_DATA = Path(".radloop")
+_LONGEST_ID = 44  # a pseudonymous UID
 
 EventsUrlOption = Annotated[
     str,
@@ -60,7 +61,9 @@ def print_table(title: str, columns: list[str], rows: list[list[Any]], *, empty:
         return
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # What stands first is mostly an id, which people copy: it stays in one piece.
+        whole = column == columns[0]
+        table.add_column(column, overflow="fold", no_wrap=whole, min_width=_widest(rows) if whole else None)
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
     out.print(table)
@@ -97,3 +100,7 @@ def items(answer: Any, name: str) -> list[dict[str, Any]]:
 def short(digest: str) -> str:
     """Shorten a digest for people: its first twelve hex digits."""
     return digest.removeprefix("sha256:")[:12]
+
+
+def _widest(rows: list[list[Any]]) -> int:
+    return min(_LONGEST_ID, max((len(str(row[0])) for row in rows), default=0))
