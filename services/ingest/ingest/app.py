@@ -275,7 +275,7 @@ def build(settings: IngestSettings, clock: Clock = time.time) -> Service:
             Worker("retention", retention.step, interval_s=settings.retention_interval_s),
             Worker("exports", queue.step, interval_s=1.0),
             Worker("forgetting", Forgetting(dispatch, read_only, objects).step, interval_s=1.0),
-            Worker("pulling", pulling.step, interval_s=1.0),
+            Worker("pulling", pulling.step, interval_s=0.2),
             Worker("pull-claims", pulling.renew, interval_s=RENEW_S),
         ],
         checks={"dicom": lambda: door.port != 0, "objects": partial(answers, objects)},

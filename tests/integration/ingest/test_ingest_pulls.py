@@ -415,7 +415,7 @@ def test_a_query_file_with_a_fault_is_refused_by_its_place(site, changes, named)
 
 
 def test_a_service_that_is_told_to_end_does_not_wait_for_a_study(site, start, clock):
-    pull_id = begin(site, throttle={"instances_per_second": 0.05})
+    pull_id = begin(site, throttle={"instances_per_second": 0.1})
     site.until(lambda: site.status["instances"] > 0)
     begun = time.monotonic()
     site.service.drain()
