@@ -5,8 +5,9 @@ from fastapi.testclient import TestClient
 
 from radloop.auth import Role
 from radloop.testing.access import EVERYBODY, endpoints, in_project, of_oneself, of_site, wrong_answers
+from radloop.testing.databases import ONE_ENGINE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, ONE_ENGINE]
 
 L, S, A = Role.PROJECT_LEAD, Role.SITE_ADMIN, Role.AUDITOR
 NOTHING = {"study_key": "none", "reason": "consent"}

@@ -13,7 +13,7 @@ from radloop.auth import Role
 from radloop.contracts.control_plane.v1 import control_plane_pb2 as cp
 from radloop.testing.databases import ONE_ENGINE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, ONE_ENGINE]
 
 DATA = Path(os.environ.get("RADLOOP_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no data at hand (RADLOOP_DATA)")
@@ -70,7 +70,6 @@ def test_frames_and_their_headers(site, sent) -> None:
     assert other.status_code == 200
 
 
-@ONE_ENGINE
 @pytest.mark.parametrize(
     ("frames", "accept", "status", "code"),
     [

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from radloop.auth import Role
+from radloop.testing.databases import ONE_ENGINE
 from tests.label_files import saved, structure_set
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, ONE_ENGINE]
 
 TRIANGLE = np.array([[1.0, 1, 0], [4, 1, 0], [1, 3, 0]])
 

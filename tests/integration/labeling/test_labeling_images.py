@@ -7,8 +7,9 @@ from labeling.adapters.tables import cases, predictions
 from radloop.auth import Role
 from radloop.contracts.ingest.v1 import ingest_pb2
 from radloop.imaging import read_nifti
+from radloop.testing.databases import ONE_ENGINE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, ONE_ENGINE]
 
 SHAPE = (11, 9, 5)
 

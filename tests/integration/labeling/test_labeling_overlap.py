@@ -18,7 +18,7 @@ from radloop.imaging import Volume, bits_of, ras_from_lps, read_nifti, says_segm
 from radloop.references import ObjectRef
 from radloop.testing.databases import ONE_ENGINE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, ONE_ENGINE]
 
 SHAPE = (11, 9, 5)
 VOXEL_ML = 0.7 * 0.9 * 3.3 / 1000
@@ -217,7 +217,6 @@ def unnamed(array, task) -> bytes:
     return nib.Nifti1Image(array, ras_from_lps(affine_of(task)), dtype=array.dtype).to_bytes()
 
 
-@ONE_ENGINE
 @pytest.mark.parametrize(
     "make, fields, code",
     [
