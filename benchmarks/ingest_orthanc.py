@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ingest_store import INGEST, KINDS, cpu_s, receiver, slices
@@ -28,20 +29,13 @@ SCRATCH = Path.cwd() / ".radloop"  # on a disk; the system's folder for such may
 
 
 @contextmanager
-def ingest_receiver(folder: Path) -> Iterator[tuple[int, int]]:
-    """Run `ingest`; yield port and process id."""
-    with receiver(INGEST, folder) as (port, pid):
-        yield port, pid
-
-
-@contextmanager
 def orthanc_receiver(folder: Path) -> Iterator[tuple[int, int]]:
-    """Run Orthanc with the settings it comes with."""
+    """Run Orthanc with the settings it comes with; yield port and process id."""
     with orthanc(folder, {}) as running:
         yield running.port, running.pid
 
 
-RECEIVERS = {"Orthanc": orthanc_receiver, "ingest": ingest_receiver}
+RECEIVERS = {"Orthanc": orthanc_receiver, "ingest": partial(receiver, INGEST)}
 
 
 def peak_mib(pid: int) -> float:

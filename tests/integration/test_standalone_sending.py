@@ -2,15 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from radloop.errors import NotFound, RadloopError, TemporaryError
+from radloop.errors import RadloopError, TemporaryError
 from radloop.imaging import read_nifti
 from standalone.client import Client, operator_token
 from standalone.demo import cohort, sending
@@ -20,6 +19,7 @@ from standalone.layout import SERVICES, Layout
 from standalone.supervisor.ports import HOST, free_ports
 from standalone.supervisor.process import WatchedProcess
 from standalone.supervisor.programs import AE_TITLE, service_programs
+from tests.integration.labels.platform import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -45,20 +45,6 @@ class Site:
     control_plane: Client
     ingest: Client
     destination: sending.Destination
-
-
-def wait_for(call: Callable[[], Any], limit_s: float = 60) -> Any:
-    """Call until it gives something true and raises nothing temporary."""
-    deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            if found := call():
-                return found
-        except (TemporaryError, NotFound):
-            if time.monotonic() > deadline:
-                raise
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

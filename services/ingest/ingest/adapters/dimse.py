@@ -141,10 +141,10 @@ class DicomDoor:
         self._server = None
 
     def _on_open(self, event: evt.Event) -> None:
-        # Each response goes out without waiting for the acknowledgement of the last.
-        _set_option(event, socket.TCP_NODELAY)
         transport = event.assoc.dul.socket
         if transport is not None and transport.socket is not None:
+            # Each response goes out without waiting for the acknowledgement of the last.
+            transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             patience = Patience(self._largest_object_bytes, self._timeout_s, self._turn_away)
             with self._lock:
                 self._patience[event.assoc] = patience
@@ -163,14 +163,11 @@ class DicomDoor:
         log.warning("a sender was turned away", reason=why)
 
     def _on_echo(self, event: evt.Event) -> int:
-        self._message_is_whole(event)
-        return SUCCESS
-
-    def _message_is_whole(self, event: evt.Event) -> None:
         with self._lock:
             patience = self._patience.get(event.assoc)
         if patience is not None:
             patience.message_is_whole()
+        return SUCCESS
 
     def _on_close(self, event: evt.Event) -> None:
         with self._lock:
@@ -209,12 +206,6 @@ def acknowledge_at_once(event: evt.Event) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         acknowledge(transport.socket)
-
-
-def _set_option(event: evt.Event, option: int) -> None:
-    transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def silence_pynetdicom() -> None:

@@ -68,5 +68,11 @@ class Finding:
         """Open every sealed identity: some thousands a second, which a request that is made once in a while may take."""
         query = sa.select(STUDIES.c.study_key, STUDIES.c.identity).order_by(STUDIES.c.received_at)
         with self._database.begin(read_only=True) as connection:
-            rows = connection.execute(query).all()
-        return [(row.study_key, self._vault.open_fields(row.identity)) for row in rows]
+            return opened(connection, query, self._vault)
+
+
+def opened(
+    connection: sa.Connection, query: sa.Select[tuple[str, str]], vault: Vault
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the studies of a query for key and sealed identity, each with whose it is outside."""
+    return [(row.study_key, vault.open_fields(row.identity)) for row in connection.execute(query).all()]

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingest.adapters.finding import opened
 from ingest.adapters.label_objects import References
 from ingest.adapters.queries import case_summary
 from ingest.adapters.sql_cases import stored_case
@@ -157,8 +158,7 @@ def _accessions(connection: sa.Connection, project_id: str, vault: Vault) -> dic
     of_project = sa.select(CASES.c.study_key).where(CASES.c.project_id == project_id)
     query = sa.select(STUDIES.c.study_key, STUDIES.c.identity).where(STUDIES.c.study_key.in_(of_project))
     found: dict[str, list[str]] = {}
-    for row in connection.execute(query):
-        number = vault.open_fields(row.identity).get("accession_number", "")
-        if number:
-            found.setdefault(number, []).append(row.study_key)
+    for study_key, who in opened(connection, query, vault):
+        if number := who.get("accession_number", ""):
+            found.setdefault(number, []).append(study_key)
     return found
